@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"lodge/cloud"
+)
+
+// What the front asks of the rest of the house, one interface a noun. All
+// methods return *cloud.Error with the code the client shall see. A method that
+// takes a Caller answers CodeNotFound for what the caller may not see.
+
+// Tenants keeps tenants.
+type Tenants interface {
+	CreateTenant(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewTenant) (cloud.Tenant, error)
+	Tenant(ctx context.Context, c cloud.Caller, idOrName string) (cloud.Tenant, error)
+	Tenants(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Tenant, next string, err error)
+	DeleteTenant(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+}
+
+// Flavors keeps named sizes.
+type Flavors interface {
+	Flavors(ctx context.Context) ([]cloud.Flavor, error)
+	Flavor(ctx context.Context, id string) (cloud.Flavor, error)
+	CreateFlavor(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Flavor) error
+	DeleteFlavor(ctx context.Context, c cloud.Caller, id string) error
+}
+
+// Images keeps images; bytes go to an ImageSink.
+type Images interface {
+	CreateImage(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewImage) (cloud.Image, error)
+	Image(ctx context.Context, c cloud.Caller, idOrName string, tenantID string) (cloud.Image, error)
+	Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Image, next string, err error)
+	DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+}
+
+// ImageUploads records how an upload goes on.
+type ImageUploads interface {
+	ImageProgress(ctx context.Context, id string, done, total int64) error
+	RecordImage(ctx context.Context, now time.Time, r cloud.ImageRecord) error
+	// ForgetImage removes an image row whose upload failed: nothing is left.
+	ForgetImage(ctx context.Context, now time.Time, id string, why *cloud.Error) error
+}
+
+// ImageSink takes the bytes of one image: all of them or nothing. It streams,
+// checks format, features, limits and sha256, and leaves nothing on an error.
+type ImageSink interface {
+	ImportImage(ctx context.Context, img cloud.Image, r io.Reader, progress func(done int64)) (cloud.ImageInfo, error)
+}
+
+// Networks lists networks.
+type Networks interface {
+	Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Network, next string, err error)
+	Network(ctx context.Context, c cloud.Caller, id string) (cloud.Network, error)
+}
+
+// Instances keeps instances.
+type Instances interface {
+	CreateInstance(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInstance) (cloud.Instance, error)
+	Instance(ctx context.Context, c cloud.Caller, id string) (cloud.Instance, error)
+	Instances(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Instance, next string, err error)
+	UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error)
+	DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error)
+}
+
+// Powers changes the wanted power of instances.
+type Powers interface {
+	PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error)
+}
+
+// Console gives what a guest wrote on its serial console.
+type Console interface {
+	// ConsoleLog returns at most the last max bytes; empty when there is none yet.
+	ConsoleLog(ctx context.Context, instanceID string, max int64) ([]byte, error)
+}
+
+// Events lists what happened.
+type Events interface {
+	Events(ctx context.Context, c cloud.Caller, f cloud.EventFilter) ([]cloud.Event, error)
+}
+
+// Usage gives the ledger's intervals that touch a period.
+type Usage interface {
+	UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error)
+}
+
+// Hosts lists hosts.
+type Hosts interface {
+	Hosts(ctx context.Context, c cloud.Caller) ([]cloud.Host, error)
+}
+
+// Health answers the probes.
+type Health interface {
+	// Ready returns nil when the store takes writes.
+	Ready(ctx context.Context) error
+}
