@@ -134,4 +134,7 @@ type InstanceRecord struct {
 	At       time.Time
 	EndAt    time.Time
 	Evidence Evidence
+	// Unseen: the host could not be looked at. Only Problem is written; state,
+	// meters and everything else stay as they were last seen.
+	Unseen bool
 }

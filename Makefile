@@ -1,0 +1,35 @@
+# lodge: what one does every day. `make help` lists it.
+SHELL   := /bin/bash
+GO      ?= go
+TAGS    := -tags libvirt_dlopen
+VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
+LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION)'
+SEED    ?=
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/lodged and bin/lodge
+	$(GO) build $(TAGS) -trimpath $(LDFLAGS) -o bin/ ./cmd/...
+
+check: ## what needs no libvirt: format, vet, shell syntax, unit tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet $(TAGS) ./...
+	@for f in $$(git ls-files scripts .ci | xargs grep -lE '^#!.*bash' ); do bash -n $$f || exit 1; done
+	$(GO) test $(TAGS) ./...
+
+test: ## every test, on real libvirt and QEMU (as root)
+	scripts/test
+
+bench: ## figures of docs/performance.md, ratios side by side (as root)
+	scripts/bench
+
+sim: ## the simulation with random seeds; SEED=n replays one
+	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${RUNS:-200} $(GO) test $(TAGS) -count=1 -timeout 60m -run 'Simulation' ./reconcile/...
+
+run: build ## lodged on a pretend host, in the foreground
+	bin/lodged --sim
+
+.PHONY: help build check test bench sim run

@@ -1,0 +1,156 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"lodge/cloud"
+)
+
+// rounds bounds how often one turn looks and acts. A new instance needs four:
+// parts, definition, start, and the look that finds it running.
+const rounds = 8
+
+// instance looks at one instance, records what is seen, does what Plan says,
+// and looks again until there is nothing left to do now.
+func (l *Loop) instance(ctx context.Context, id string) {
+	ref := cloud.Ref{Kind: cloud.KindInstance, ID: id}
+	m := l.mem.get(id)
+	defer func() { l.mem.put(id, m) }()
+
+	for range rounds {
+		w, ok := l.wish(ctx, ref)
+		if !ok {
+			m = memory{}
+			return
+		}
+		now := l.Now()
+		if wait := m.retryAt.Sub(now); wait > 0 && m.generation == w.Generation {
+			l.work.markAfter(ref, wait)
+			return
+		}
+		w.ObservedBoots = max(w.ObservedBoots, m.boots)
+		s, err := l.look(ctx, w)
+		if err != nil {
+			l.fail(ctx, ref, w, &m, cloud.InstanceRecord{Unseen: true}, err)
+			return
+		}
+		s.AskedAt = m.askedAt
+		d := Plan(w, s, now)
+		if d.Throttle != nil && l.throttle(ctx, ref, w, &m, d) {
+			return
+		}
+		l.evidence(&d.Record, w)
+		if err := l.Instances.RecordInstance(ctx, d.Record); err != nil {
+			l.retryRecord(ref, err)
+			return
+		}
+		l.settled(&m, w, d, now)
+		if d.Record.State == cloud.StateGone {
+			m = memory{}
+			return
+		}
+		for _, n := range d.Needs {
+			l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: n})
+		}
+		if err := l.run(ctx, d, &m); err != nil {
+			l.fail(ctx, ref, w, &m, d.Record, err)
+			return
+		}
+		switch {
+		case !d.Again.IsZero():
+			l.work.markAfter(ref, d.Again.Sub(l.Now()))
+			return
+		case d.Record.GuestStopped: // the wish has changed: settle it
+		case len(d.Steps) == 0:
+			return
+		}
+	}
+	l.work.markAfter(ref, backoffFirst)
+}
+
+// wish reads the instance; ok is false when there is nothing (left) to do.
+func (l *Loop) wish(ctx context.Context, ref cloud.Ref) (cloud.InstanceWish, bool) {
+	ws, err := l.Instances.InstanceWishes(ctx, l.HostID, []string{ref.ID})
+	if err != nil {
+		l.retryRecord(ref, err)
+		return cloud.InstanceWish{}, false
+	}
+	if len(ws) == 0 {
+		return cloud.InstanceWish{}, false
+	}
+	return ws[0], true
+}
+
+// run does the steps in order; the first error ends the turn.
+func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
+	for _, step := range d.Steps {
+		start := l.Now()
+		err := l.do(ctx, step)
+		l.Log.Debug("step", "step", step.String(), "took", l.Now().Sub(start), "err", err)
+		if err != nil {
+			return err
+		}
+		if step.Power == cloud.ActShutdown {
+			m.askedAt = l.Now()
+		}
+		m.boots = max(m.boots, step.Boots)
+	}
+	return nil
+}
+
+// settled forgets failures once the guest has proved itself.
+func (l *Loop) settled(m *memory, w cloud.InstanceWish, d Decision, now time.Time) {
+	if len(d.Steps) > 0 || len(d.Needs) > 0 || d.Record.Problem != nil {
+		return
+	}
+	young := d.Record.State == cloud.StateRunning && now.Sub(w.StartedAt) < quickEnd
+	if !young {
+		m.attempts = 0
+	}
+	m.retryAt = time.Time{}
+	if w.Boots == d.Record.ObservedBoots {
+		m.boots = 0
+	}
+}
+
+// throttle spaces out repairs of what keeps coming back. It reports whether the
+// turn is over; the first repair is made at once.
+func (l *Loop) throttle(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m *memory, d Decision) bool {
+	now := l.Now()
+	if m.attempts == 0 || (!m.retryAt.IsZero() && !m.retryAt.After(now)) {
+		m.attempts++
+		m.retryAt = time.Time{}
+		return false
+	}
+	l.evidence(&d.Record, w)
+	l.fail(ctx, ref, w, m, d.Record, d.Throttle)
+	return true
+}
+
+// fail shows the error on the instance and tries again later.
+func (l *Loop) fail(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m *memory, r cloud.InstanceRecord, err error) {
+	now := l.Now()
+	code := cloud.CodeOf(err)
+	m.attempts++
+	m.generation = w.Generation
+	wait := backoff(ref.ID, m.attempts)
+	if code == cloud.CodeHypervisor {
+		wait = min(wait, 5*time.Second) // one cause for all, and its end is told
+	}
+	m.retryAt = now.Add(wait)
+	p := problem(w.Problem, code, cloud.MessageOf(err), now)
+	p.RetryAt, p.Attempts = m.retryAt, m.attempts
+	r.ID, r.Generation, r.Problem, r.At = w.ID, w.Generation, p, now
+	l.Log.Warn("instance", "id", w.ID, "name", w.Name, "code", string(code), "attempts", m.attempts, "retry_in", wait.Round(time.Millisecond), "err", err)
+	if err := l.Instances.RecordInstance(ctx, r); err != nil {
+		l.Log.Error("record instance", "id", w.ID, "err", err)
+	}
+	l.work.markAfter(ref, wait)
+}
+
+// retryRecord comes back later when the store did not take a record.
+func (l *Loop) retryRecord(ref cloud.Ref, err error) {
+	l.Log.Error("store", "kind", string(ref.Kind), "id", ref.ID, "err", err)
+	l.work.markAfter(ref, backoffFirst)
+}

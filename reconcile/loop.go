@@ -1,0 +1,229 @@
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lodge/cloud"
+)
+
+// Options are the parts of a Loop.
+type Options struct {
+	HostID string
+
+	Guests  Guests
+	Disks   Disks
+	Nets    Nets
+	Fetcher Fetcher
+
+	Instances Instances
+	Networks  Networks
+	Images    Images
+	Hosts     Hosts
+	Bell      <-chan struct{} // rings when a wish has changed
+
+	Now        func() time.Time
+	Log        *slog.Logger
+	Workers    int           // instances and networks side by side; 0: 4
+	SweepEvery time.Duration // 0: 30 s
+}
+
+const (
+	defaultWorkers = 4
+	defaultSweep   = 30 * time.Second
+	imageWorkers   = 2
+)
+
+// Loop keeps one host as its tenants want it.
+type Loop struct {
+	Options
+	work   *queue // instances and networks
+	images *queue
+	mem    memories
+	// gap is the last moment the guests were seen before nobody looked, in Unix
+	// milliseconds; 0 while somebody looks.
+	gap       atomic.Int64
+	linkDown  atomic.Bool
+	importing sync.Map // image id -> context.CancelFunc
+	sweepNow  chan struct{}
+}
+
+// New makes a loop; Run runs it.
+func New(o Options) *Loop {
+	if o.Workers <= 0 {
+		o.Workers = defaultWorkers
+	}
+	if o.SweepEvery <= 0 {
+		o.SweepEvery = defaultSweep
+	}
+	return &Loop{
+		Options:  o,
+		work:     newQueue(),
+		images:   newQueue(),
+		mem:      memories{m: map[string]memory{}},
+		sweepNow: make(chan struct{}, 1),
+	}
+}
+
+// Run reconciles until ctx ends, then waits for the steps under way. The last
+// thing it writes is a heartbeat: the guests run on, and the ledger knows until
+// when they were seen.
+func (l *Loop) Run(ctx context.Context) error {
+	host, err := l.Hosts.Host(ctx, l.HostID)
+	if err != nil {
+		return err
+	}
+	l.openGap(host.HeartbeatAt)
+
+	var wg sync.WaitGroup
+	wg.Go(func() { l.watch(ctx) })
+	l.sweep(ctx)
+	for range l.Workers {
+		wg.Go(func() { l.workers(ctx, l.work) })
+	}
+	for range imageWorkers {
+		wg.Go(func() { l.workers(ctx, l.images) })
+	}
+	l.ring(ctx)
+	l.wait(ctx)
+	l.work.stop()
+	l.images.stop()
+	wg.Wait()
+
+	if !l.linkDown.Load() && l.gap.Load() == 0 {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return l.Hosts.Heartbeat(last, l.HostID, l.Now())
+	}
+	return nil
+}
+
+// wait answers the bell, the sweep timer and the link until ctx ends.
+func (l *Loop) wait(ctx context.Context) {
+	tick := time.NewTicker(l.SweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.Bell:
+			l.ring(ctx)
+		case <-l.sweepNow:
+			l.sweep(ctx)
+		case <-tick.C:
+			l.sweep(ctx)
+			l.ring(ctx)
+		}
+	}
+}
+
+// ring marks everything whose wish is not observed yet.
+func (l *Loop) ring(ctx context.Context) {
+	now := l.Now()
+	ids, err := l.Instances.DueInstances(ctx, l.HostID, now)
+	if err != nil {
+		l.Log.Error("due instances", "err", err)
+	}
+	for _, id := range ids {
+		l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: id})
+	}
+	imgs, err := l.Images.DueImages(ctx, l.HostID, now)
+	if err != nil {
+		l.Log.Error("due images", "err", err)
+	}
+	for _, img := range imgs {
+		if !img.DeletedAt.IsZero() {
+			if cancel, busy := l.importing.Load(img.ID); busy {
+				cancel.(context.CancelFunc)()
+			}
+		}
+		l.images.mark(cloud.Ref{Kind: cloud.KindImage, ID: img.ID})
+	}
+}
+
+// watch turns the host's hints into marks.
+func (l *Loop) watch(ctx context.Context) {
+	err := l.Guests.WatchGuests(ctx,
+		func(id string) { l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: id}) },
+		func(up bool) {
+			if l.linkDown.Swap(!up) == !up {
+				return
+			}
+			if up {
+				l.Log.Info("link to the hypervisor is back")
+			} else {
+				l.Log.Warn("link to the hypervisor lost")
+				l.openGapAtHeartbeat(ctx)
+			}
+			select {
+			case l.sweepNow <- struct{}{}:
+			default:
+			}
+		})
+	if err != nil && ctx.Err() == nil {
+		l.Log.Error("watch guests", "err", err)
+	}
+}
+
+func (l *Loop) workers(ctx context.Context, q *queue) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.wake:
+		}
+		for ctx.Err() == nil {
+			r, ok := q.take()
+			if !ok {
+				break
+			}
+			l.handle(ctx, r)
+			q.done(r)
+		}
+	}
+}
+
+func (l *Loop) handle(ctx context.Context, r cloud.Ref) {
+	// A call to the host that is under way at the end is finished, not cut: its
+	// result is the next start's starting point either way, but this is tidier.
+	ctx = context.WithoutCancel(ctx)
+	switch r.Kind {
+	case cloud.KindInstance:
+		l.instance(ctx, r.ID)
+	case cloud.KindNetwork:
+		l.network(ctx, r.ID)
+	case cloud.KindImage:
+		l.image(ctx, r.ID)
+	}
+}
+
+// openGap notes that nobody looks from at on.
+func (l *Loop) openGap(at time.Time) {
+	if !at.IsZero() {
+		l.gap.CompareAndSwap(0, at.UnixMilli())
+	}
+}
+
+// openGapAtHeartbeat notes that the guests were last seen at the heartbeat.
+func (l *Loop) openGapAtHeartbeat(ctx context.Context) {
+	host, err := l.Hosts.Host(ctx, l.HostID)
+	if err != nil {
+		l.Log.Error("host", "err", err)
+		return
+	}
+	l.openGap(host.HeartbeatAt)
+}
+
+// evidence says when a guest that is found off ended, at best.
+func (l *Loop) evidence(r *cloud.InstanceRecord, w cloud.InstanceWish) {
+	gap := l.gap.Load()
+	ran := w.State == cloud.StateRunning || w.State == cloud.StatePaused
+	runs := r.State == cloud.StateRunning || r.State == cloud.StatePaused
+	if gap == 0 || !ran || runs {
+		return
+	}
+	r.EndAt, r.Evidence = time.UnixMilli(gap), cloud.EvidenceHeartbeat
+}

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"time"
+
+	"lodge/cloud"
+)
+
+// quickEnd is how short a run must be for its end to count as a failed start.
+const quickEnd = time.Minute
+
+// planPower brings a completely defined guest to the wanted power.
+func planPower(d *Decision, w cloud.InstanceWish, g cloud.Guest, asked, now time.Time) {
+	if w.Power == cloud.PowerOff {
+		planOff(d, w, g, asked, now)
+		return
+	}
+	switch g.State {
+	case cloud.GuestOff, cloud.GuestSaved:
+		planOn(d, w, g, now)
+	case cloud.GuestPaused:
+		planResume(d, w, g)
+	case cloud.GuestRunning:
+		if w.Boots > w.ObservedBoots {
+			planReboot(d, w, g, asked, now)
+		}
+	}
+}
+
+func planOff(d *Decision, w cloud.InstanceWish, g cloud.Guest, asked, now time.Time) {
+	if g.State == cloud.GuestOff || g.State == cloud.GuestSaved {
+		d.Record.ObservedBoots = w.Boots
+		return
+	}
+	d.Record.Task = cloud.TaskStopping
+	d.shutDown(w, g, asked, now)
+}
+
+// shutDown asks the guest until its grace is over, then pulls the plug. A guest
+// that is paused cannot hear the button.
+func (d *Decision) shutDown(w cloud.InstanceWish, g cloud.Guest, asked, now time.Time) {
+	if w.PowerForce || g.State == cloud.GuestPaused || now.Sub(w.PowerAt) >= cloud.DefaultStopGrace {
+		d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActDestroy})
+		return
+	}
+	if asked.Before(w.PowerAt) || now.Sub(asked) >= askEvery {
+		d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActShutdown})
+		asked = now
+	}
+	d.Again = earlier(asked.Add(askEvery), w.PowerAt.Add(cloud.DefaultStopGrace))
+}
+
+// planOn starts a guest that is off, unless it switched itself off.
+func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
+	ran := w.State == cloud.StateRunning || w.State == cloud.StatePaused
+	rebooting := w.Boots > w.ObservedBoots
+	if ran && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation {
+		d.Record.GuestStopped = true
+		return
+	}
+	d.Record.Task = cloud.TaskStarting
+	if rebooting {
+		d.Record.Task = cloud.TaskRebooting
+	}
+	if d.Record.State == cloud.StateBuilding {
+		d.Record.Task = cloud.TaskCreating
+	}
+	d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActStart, Boots: w.Boots})
+	if ran && !rebooting && now.Sub(w.StartedAt) < quickEnd {
+		d.Throttle = cloud.Errorf(cloud.CodeGuestCrashed,
+			"The guest ended shortly after its start and is being started again; its console log may say why.")
+	}
+}
+
+func planResume(d *Decision, w cloud.InstanceWish, g cloud.Guest) {
+	d.Record.Task = cloud.TaskStarting
+	d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActResume})
+	why := "The guest was paused on the host and is being resumed."
+	if g.IOError {
+		why = "The guest was paused because its disk could not be written, most often for lack of space on the host; it is being resumed."
+	}
+	d.Throttle = cloud.Errorf(cloud.CodeGuestPaused, "%s", why)
+}
+
+// planReboot restarts the guest: from inside when its definition is the same,
+// through off and on when a change is waiting for its next start.
+func planReboot(d *Decision, w cloud.InstanceWish, g cloud.Guest, asked, now time.Time) {
+	d.Record.Task = cloud.TaskRebooting
+	if g.Live != g.Digest {
+		d.shutDown(w, g, asked, now)
+		return
+	}
+	act := cloud.ActReboot
+	if w.PowerForce {
+		act = cloud.ActReset
+	}
+	d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: act, Boots: w.Boots})
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,179 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"lodge/cloud"
+)
+
+// sweep compares everything with one bulk look and marks what differs. It is
+// the one thing that has to work: bells and hints only make it sooner.
+func (l *Loop) sweep(ctx context.Context) {
+	now := l.Now()
+	guests, disks, nets, err := l.lookAll(ctx)
+	if err != nil {
+		l.blind(ctx, now, err)
+		return
+	}
+	wishes, err := l.Instances.InstanceWishes(ctx, l.HostID, nil)
+	if err != nil {
+		l.Log.Error("sweep: wishes", "err", err)
+		return
+	}
+	gap := l.gap.Load()
+	for _, w := range wishes {
+		d := Plan(w, assemble(w, guests, disks, nets), now)
+		if gap != 0 {
+			l.evidence(&d.Record, w)
+			if !d.Record.EndAt.IsZero() {
+				if err := l.Instances.RecordInstance(ctx, d.Record); err != nil {
+					l.Log.Error("sweep: record", "id", w.ID, "err", err)
+					return // the gap stays open: the evidence must not be lost
+				}
+			}
+		}
+		if differs(w, d) {
+			l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: w.ID})
+		}
+	}
+	l.sweepNetworks(ctx, nets)
+	if gap != 0 {
+		l.gap.CompareAndSwap(gap, 0)
+		l.mem.forgive()
+		if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, nil); err != nil {
+			l.Log.Error("sweep: host", "err", err)
+		}
+	}
+	if err := l.Hosts.Heartbeat(ctx, l.HostID, now); err != nil {
+		l.Log.Error("sweep: heartbeat", "err", err)
+	}
+}
+
+func (l *Loop) lookAll(ctx context.Context) (map[string]cloud.Guest, map[cloud.DiskKey]cloud.Disk, map[string]cloud.HostNetwork, error) {
+	guests, err := l.Guests.LookGuests(ctx, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	disks, err := l.Disks.LookDisks(ctx, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	nets, err := l.Nets.LookNetworks(ctx, nil)
+	return guests, disks, nets, err
+}
+
+// blind records that the host cannot be looked at. From the last heartbeat on
+// nobody saw the guests, so that is when what has ended will have ended.
+func (l *Loop) blind(ctx context.Context, now time.Time, cause error) {
+	l.openGapAtHeartbeat(ctx)
+	p := problem(nil, cloud.CodeOf(cause), cloud.MessageOf(cause), now)
+	p.RetryAt = now.Add(l.SweepEvery)
+	if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, p); err != nil {
+		l.Log.Error("sweep: host", "err", err)
+	}
+	l.Log.Warn("sweep: the host does not answer", "err", cause)
+}
+
+// differs reports whether an instance needs a worker. Deciding on a bulk look
+// is enough to know that; the worker looks again before it acts.
+func differs(w cloud.InstanceWish, d Decision) bool {
+	r := d.Record
+	return len(d.Steps) > 0 || len(d.Needs) > 0 || r.GuestStopped ||
+		r.State != w.State || r.Task != w.Task ||
+		(r.Problem == nil) != (w.Problem == nil) ||
+		r.ObservedGeneration != w.ObservedGeneration || r.ObservedBoots != w.ObservedBoots ||
+		r.RunningVCPUs != w.RunningVCPUs || r.RunningMemoryMiB != w.RunningMemoryMiB ||
+		(r.RootSeen && w.Root.State != cloud.VolumeAvailable)
+}
+
+func (l *Loop) sweepNetworks(ctx context.Context, nets map[string]cloud.HostNetwork) {
+	wishes, err := l.Networks.NetworkWishes(ctx, l.HostID, nil)
+	if err != nil {
+		l.Log.Error("sweep: networks", "err", err)
+		return
+	}
+	for _, w := range wishes {
+		var seen *cloud.HostNetwork
+		if n, ok := nets[w.ID]; ok {
+			seen = &n
+		}
+		if steps, gone := PlanNetwork(w, seen); len(steps) > 0 || gone {
+			l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: w.ID})
+		}
+	}
+}
+
+// network brings one network to what its ports need, then lets the instances
+// that waited for it go on.
+func (l *Loop) network(ctx context.Context, id string) {
+	ref := cloud.Ref{Kind: cloud.KindNetwork, ID: id}
+	m := l.mem.get(id)
+	defer func() { l.mem.put(id, m) }()
+	if wait := m.retryAt.Sub(l.Now()); wait > 0 {
+		l.work.markAfter(ref, wait)
+		return
+	}
+	for range 3 {
+		wishes, err := l.Networks.NetworkWishes(ctx, l.HostID, []string{id})
+		if err != nil {
+			l.retryRecord(ref, err)
+			return
+		}
+		if len(wishes) == 0 {
+			return
+		}
+		w := wishes[0]
+		steps, gone, err := l.stepNetwork(ctx, w)
+		if err != nil {
+			l.failNetwork(ctx, ref, w, &m, err)
+			return
+		}
+		if steps > 0 {
+			continue
+		}
+		m = memory{}
+		if gone || w.Problem != nil {
+			if err := l.Networks.RecordNetwork(ctx, l.Now(), id, nil, gone); err != nil {
+				l.retryRecord(ref, err)
+			}
+		}
+		if w.LivePorts > 0 {
+			l.ring(ctx)
+		}
+		return
+	}
+}
+
+// stepNetwork looks at the network and runs what it needs.
+func (l *Loop) stepNetwork(ctx context.Context, w cloud.NetworkWish) (done int, gone bool, err error) {
+	nets, err := l.Nets.LookNetworks(ctx, []string{w.ID})
+	if err != nil {
+		return 0, false, err
+	}
+	var seen *cloud.HostNetwork
+	if n, ok := nets[w.ID]; ok {
+		seen = &n
+	}
+	steps, gone := PlanNetwork(w, seen)
+	for _, s := range steps {
+		if err := l.do(ctx, s); err != nil {
+			return 0, false, err
+		}
+	}
+	return len(steps), gone, nil
+}
+
+func (l *Loop) failNetwork(ctx context.Context, ref cloud.Ref, w cloud.NetworkWish, m *memory, err error) {
+	now := l.Now()
+	m.attempts++
+	wait := backoff(ref.ID, m.attempts)
+	m.retryAt = now.Add(wait)
+	p := problem(w.Problem, cloud.CodeOf(err), cloud.MessageOf(err), now)
+	p.RetryAt, p.Attempts = m.retryAt, m.attempts
+	l.Log.Warn("network", "id", ref.ID, "code", string(p.Code), "attempts", m.attempts, "err", err)
+	if err := l.Networks.RecordNetwork(ctx, now, ref.ID, p, false); err != nil {
+		l.Log.Error("record network", "id", ref.ID, "err", err)
+	}
+	l.work.markAfter(ref, wait)
+}
