@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"lodge/cmd/lodged/daemon"
+)
+
+// flags are lodged's flags as written; config makes them typed.
+type flags struct {
+	config      string
+	dataDir     string
+	listen      string
+	socket      string
+	libvirtURI  string
+	accel       string
+	sim         bool
+	logFormat   string
+	logLevel    string
+	workers     int
+	sweep       time.Duration
+	maxImage    string
+	maxVirtual  string
+	importAllow []string
+	networkPool string
+}
+
+func command() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "lodged",
+		Short: "The lodge daemon: keeps this host's guests as their tenants want them",
+		Long: "lodged serves the API on a unix socket and makes the host look like what the API was asked for.\n" +
+			"Every flag can stand in the config file under its own name (without the dashes); a flag on the\n" +
+			"command line wins.",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := readConfig(f.config, cmd.Flags()); err != nil {
+				return err
+			}
+			cfg, err := f.daemon()
+			if err != nil {
+				return err
+			}
+			d, err := daemon.Open(cfg)
+			if err != nil {
+				return err
+			}
+			return d.Run(cmd.Context())
+		},
+	}
+	f.register(cmd.PersistentFlags())
+	cmd.AddCommand(doctorCommand(&f), &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
+	})
+	return cmd
+}
+
+func (f *flags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.config, "config", "", "config file (YAML); /etc/lodge/lodged.yaml is read when it exists")
+	fs.StringVar(&f.dataDir, "data-dir", "", "where lodge keeps its database, disks and logs (default /var/lib/lodge; with --sim ~/.local/share/lodge-sim)")
+	fs.StringVar(&f.listen, "listen", "", "TCP address for tenants; refused until tenants have tokens")
+	fs.StringVar(&f.socket, "socket", "", "unix socket of the operator (default /run/lodge/lodge.sock; with --sim or an own --data-dir, lodge.sock in it)")
+	fs.StringVar(&f.libvirtURI, "libvirt-uri", "qemu:///system", "libvirt connection")
+	fs.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg; auto takes KVM where the CPU truly has it")
+	fs.BoolVar(&f.sim, "sim", false, "run on a pretend host: no libvirt, no root, no guests")
+	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.IntVar(&f.workers, "workers", 4, "objects worked on side by side")
+	fs.DurationVar(&f.sweep, "sweep", 30*time.Second, "how often everything is compared, at most 60s")
+	fs.StringVar(&f.maxImage, "max-image", "64GiB", "largest image file that is imported")
+	fs.StringVar(&f.maxVirtual, "max-virtual", "2TiB", "largest virtual size an image may claim")
+	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
+	fs.StringVar(&f.networkPool, "network-pool", "10.77.0.0/16", "the tenants' default networks are cut out of this range")
+}
+
+// daemon checks the flags and turns them into a Config.
+func (f *flags) daemon() (daemon.Config, error) {
+	log, err := f.log()
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	if f.listen != "" {
+		return daemon.Config{}, errors.New("--listen: TCP is for tenants with tokens, which this version does not have yet; use the unix socket (--socket)")
+	}
+	if err := f.paths(); err != nil {
+		return daemon.Config{}, err
+	}
+	switch f.accel {
+	case "auto", "kvm", "tcg":
+	default:
+		return daemon.Config{}, fmt.Errorf("--accel %q: use auto, kvm or tcg", f.accel)
+	}
+	if f.workers < 1 || f.workers > 64 {
+		return daemon.Config{}, fmt.Errorf("--workers %d: use 1 to 64", f.workers)
+	}
+	if f.sweep < time.Second || f.sweep > time.Minute {
+		return daemon.Config{}, fmt.Errorf("--sweep %s: use 1s to 60s; metering rests on it", f.sweep)
+	}
+	cfg := daemon.Config{
+		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
+		Workers: f.workers, SweepEvery: f.sweep, Version: version,
+		Now: time.Now, NewID: uuid.NewString, Log: log,
+	}
+	if cfg.MaxImageBytes, err = size("--max-image", f.maxImage); err != nil {
+		return daemon.Config{}, err
+	}
+	if cfg.MaxVirtualBytes, err = size("--max-virtual", f.maxVirtual); err != nil {
+		return daemon.Config{}, err
+	}
+	if cfg.NetworkPool, err = netip.ParsePrefix(f.networkPool); err != nil || !cfg.NetworkPool.Addr().Is4() || cfg.NetworkPool.Bits() > 24 {
+		return daemon.Config{}, fmt.Errorf("--network-pool %q: use an IPv4 range of /24 or more, as 10.77.0.0/16", f.networkPool)
+	}
+	for _, a := range f.importAllow {
+		p, err := netip.ParsePrefix(a)
+		if err != nil {
+			return daemon.Config{}, fmt.Errorf("--import-allow %q: use CIDR, as 192.168.1.0/24", a)
+		}
+		cfg.ImportAllow = append(cfg.ImportAllow, p)
+	}
+	return cfg, nil
+}
+
+func size(flag, s string) (int64, error) {
+	n, err := units.RAMInBytes(s)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("%s %q: use a size, as 64GiB", flag, s)
+	}
+	return n, nil
+}
+
+func (f *flags) log() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", f.logLevel)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: use text or json", f.logFormat)
+}
+
+// paths fills in the places that were not given.
+func (f *flags) paths() error {
+	own := f.dataDir != ""
+	if !own {
+		f.dataDir = "/var/lib/lodge"
+		if f.sim {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return fmt.Errorf("--data-dir is needed: %w", err)
+			}
+			f.dataDir = filepath.Join(home, ".local", "share", "lodge-sim")
+		}
+	}
+	abs, err := filepath.Abs(f.dataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	f.dataDir = abs
+	if f.socket == "" {
+		f.socket = "/run/lodge/lodge.sock"
+		if own || f.sim {
+			f.socket = filepath.Join(f.dataDir, "lodge.sock")
+		}
+	}
+	if len(f.socket) > 107 { // sun_path, unix(7)
+		return fmt.Errorf("--socket: a unix socket's path has at most 107 characters, this has %d", len(f.socket))
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"lodge/api"
+	"lodge/cloud"
+	"lodge/fetch"
+	"lodge/reconcile"
+	"lodge/store"
+)
+
+// Daemon is a whole lodged: open, run, close. Tests start it the same way as
+// the command does.
+type Daemon struct {
+	cfg  Config
+	lock *os.File
+	db   *store.DB
+	host hands
+	loop *reconcile.Loop
+	http *http.Server
+	sock net.Listener
+
+	closeOnce sync.Once
+}
+
+const (
+	// drain is how long requests under way get at the end.
+	drain = 10 * time.Second
+	// headerTimeout ends connections that never send a whole request. Bodies have
+	// no such limit: an image may take hours.
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Open takes the data dir, opens the parts in order and starts to listen.
+// libvirt need not answer. What was opened before an error is closed again.
+func Open(cfg Config) (_ *Daemon, err error) {
+	d := &Daemon{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	// 0711: QEMU's user has to reach its disks, and nobody has to list them.
+	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
+		return nil, fmt.Errorf("make the data dir: %w", err)
+	}
+	if d.lock, err = lockDir(cfg.path("lodged.lock")); err != nil {
+		return nil, err
+	}
+	if d.db, err = store.OpenWith(cfg.path("lodge.db"), store.Options{NetworkPool: cfg.NetworkPool}); err != nil {
+		return nil, err
+	}
+	hostID, err := hostID(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if d.host, err = openHands(cfg); err != nil {
+		return nil, err
+	}
+	if err := d.prepare(context.Background(), hostID); err != nil {
+		return nil, err
+	}
+	d.loop = d.newLoop(hostID)
+	if d.sock, err = listen(cfg.Socket); err != nil {
+		return nil, err
+	}
+	d.http = &http.Server{
+		Handler:           d.handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+	}
+	return d, nil
+}
+
+// prepare brings the database to where a daemon can work on it.
+func (d *Daemon) prepare(ctx context.Context, hostID string) error {
+	now := d.cfg.Now()
+	host := d.host.describe(ctx)
+	host.ID, host.Version, host.StartedAt = hostID, d.cfg.Version, now
+	if err := d.db.RegisterHost(ctx, now, host); err != nil {
+		return fmt.Errorf("register this host: %w", err)
+	}
+	first := cloud.NewTenant{ID: d.cfg.NewID(), NetworkID: d.cfg.NewID(), SubnetID: d.cfg.NewID()}
+	if _, err := d.db.EnsureInstallation(ctx, now, first); err != nil {
+		return fmt.Errorf("prepare the database: %w", err)
+	}
+	broken, err := d.db.InterruptedUploads(ctx)
+	if err != nil {
+		return fmt.Errorf("look for interrupted uploads: %w", err)
+	}
+	for _, img := range broken {
+		why := cloud.Errorf(cloud.CodeImportCanceled, "lodged ended while image %s was being uploaded; upload it again.", img.Name)
+		if err := d.db.ForgetImage(ctx, now, img.ID, why); err != nil {
+			return fmt.Errorf("forget an interrupted upload: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
+	return reconcile.New(reconcile.Options{
+		HostID: hostID,
+		Guests: d.host.guests, Disks: d.host.disks, Nets: d.host.nets,
+		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
+		Instances: d.db, Networks: d.db, Images: d.db, Hosts: d.db, Bell: d.db.Bell(),
+		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
+	})
+}
+
+func (d *Daemon) handler() http.Handler {
+	check := fetch.New(fetch.Options{Allow: d.cfg.ImportAllow})
+	return api.New(api.Options{
+		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
+		Instances: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
+		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: d.cfg.Version,
+		URLCheck: check.Check,
+		Caller:   func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
+	})
+}
+
+// Handler is the API of this daemon, for benchmarks that leave the socket out.
+func (d *Daemon) Handler() http.Handler { return d.http.Handler }
+
+// Run serves and reconciles until ctx ends, then stops in order: no new
+// requests, those under way finish, the loop finishes its steps, everything is
+// closed. Guests run on.
+func (d *Daemon) Run(ctx context.Context) error {
+	log := d.cfg.Log
+	log.Info("lodged is up", "version", d.cfg.Version, "socket", d.cfg.Socket, "data_dir", d.cfg.DataDir, "host", d.host.name)
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	served := make(chan error, 1)
+	worked := make(chan error, 1)
+	go func() { served <- d.http.Serve(d.sock) }()
+	go func() { worked <- d.loop.Run(work) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case e := <-served:
+		err = fmt.Errorf("serve: %w", e)
+	case e := <-worked:
+		err = fmt.Errorf("reconcile: %w", e)
+		worked <- nil
+	}
+	last, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if e := d.http.Shutdown(last); e != nil {
+		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", e), d.http.Close())
+	}
+	stopWork()
+	err = errors.Join(err, <-worked, d.Close())
+	log.Info("stopped")
+	return err
+}
+
+// Close lets go of everything. It may be called twice.
+func (d *Daemon) Close() (err error) {
+	d.closeOnce.Do(func() {
+		var closers []io.Closer
+		if d.sock != nil {
+			closers = append(closers, quiet{d.sock})
+		}
+		closers = append(closers, d.host.closers...)
+		if d.db != nil {
+			closers = append(closers, d.db)
+		}
+		if d.lock != nil {
+			closers = append(closers, d.lock)
+		}
+		for _, c := range closers {
+			err = errors.Join(err, c.Close())
+		}
+	})
+	return err
+}
+
+// quiet does not mind that the server has closed its listener.
+type quiet struct{ net.Listener }
+
+func (q quiet) Close() error {
+	if err := q.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"lodge/api"
+	"lodge/cloud"
+	"lodge/hypervisor"
+	"lodge/hypervisor/sim"
+	"lodge/network"
+	"lodge/reconcile"
+	"lodge/storage"
+)
+
+// hands are the host's parts: real ones, or the pretend host.
+type hands struct {
+	name     string
+	guests   reconcile.Guests
+	disks    reconcile.Disks
+	nets     reconcile.Nets
+	console  api.Console
+	describe func(context.Context) cloud.Host
+	closers  []io.Closer
+}
+
+func openHands(cfg Config) (hands, error) {
+	if cfg.Sim {
+		return simHands(cfg), nil
+	}
+	return realHands(cfg)
+}
+
+func simHands(cfg Config) hands {
+	h := sim.New(sim.Options{Now: cfg.Now, Latency: sim.Realistic()})
+	return hands{name: "sim", guests: h, disks: h, nets: h, console: h,
+		describe: func(ctx context.Context) cloud.Host {
+			host, err := h.Describe(ctx)
+			if err != nil {
+				cfg.Log.Warn("describe the host", "err", err)
+			}
+			return host
+		}}
+}
+
+func realHands(cfg Config) (h hands, err error) {
+	defer func() {
+		if err != nil {
+			for _, c := range h.closers {
+				err = errors.Join(err, c.Close())
+			}
+			h = hands{}
+		}
+	}()
+	guests, err := hypervisor.Open(hypervisor.Options{
+		URI: cfg.LibvirtURI, Accel: cfg.Accel, ConsoleDir: cfg.path("console"), Log: cfg.Log,
+	})
+	if err != nil {
+		return h, fmt.Errorf("hypervisor: %w", err)
+	}
+	h.closers = append(h.closers, guests)
+	disks, err := storage.Open(storage.Options{
+		URI: cfg.LibvirtURI, Dir: cfg.path("disks"), MaxImageBytes: cfg.MaxImageBytes, MaxVirtualBytes: cfg.MaxVirtualBytes, Log: cfg.Log,
+	})
+	if err != nil {
+		return h, fmt.Errorf("storage: %w", err)
+	}
+	h.closers = append(h.closers, disks)
+	nets, err := network.Open(network.Options{URI: cfg.LibvirtURI, Log: cfg.Log})
+	if err != nil {
+		return h, fmt.Errorf("network: %w", err)
+	}
+	h.closers = append(h.closers, nets)
+	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
+	h.describe = func(ctx context.Context) cloud.Host {
+		host, err := guests.Describe(ctx)
+		if err != nil {
+			cfg.Log.Warn("the hypervisor does not answer yet", "err", err)
+		}
+		return host
+	}
+	return h, nil
+}
+
+// hostID is this host's name for ever: made once, kept beside the database.
+func hostID(cfg Config) (string, error) {
+	path := cfg.path("host-id")
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	if id := strings.TrimSpace(string(b)); id != "" {
+		return id, nil
+	}
+	id := cfg.NewID()
+	if err := os.WriteFile(path+".new", []byte(id+"\n"), 0o644); err != nil {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	return id, nil
+}

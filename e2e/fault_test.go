@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLodgeComesBackWhenLibvirtdDoes(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	id := l.tiny("a")
+	l.libvirtd("stop")
+	defer l.libvirtd("start")
+
+	// Reads still answer, a wish is taken, and the instance says what is wrong.
+	wish := l.create(map[string]any{"name": "b", "vcpus": 1, "memory_mib": 128, "disk_gib": 1})
+	l.eventually(30*time.Second, "the problem is shown", func() bool {
+		return problemCode(l.instance(id)) == "hypervisor_unavailable" && problemCode(l.instance(wish)) == "hypervisor_unavailable"
+	})
+	if s := l.instance(id)["state"]; s != "running" {
+		t.Errorf("an instance nobody can look at is %v", s)
+	}
+	l.libvirtd("start")
+	l.settled(wish, "running")
+	l.settled(id, "running")
+	l.eventually(30*time.Second, "the problems are gone", func() bool {
+		return problemCode(l.instance(id)) == "" && problemCode(l.instance(wish)) == ""
+	})
+}
+
+func problemCode(inst map[string]any) string {
+	p, _ := inst["problem"].(map[string]any)
+	s, _ := p["code"].(string)
+	return s
+}
+
+func TestUsageIsExactWhenLodgedIsKilled(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	on, dies := l.tiny("runs-on"), l.tiny("dies")
+	time.Sleep(6 * time.Second) // a heartbeat
+
+	l.kill()
+	l.virsh("destroy", "lodge-"+dies)
+	down := time.Now()
+	time.Sleep(5 * time.Second)
+	l.start()
+	l.settled(on, "running")
+	l.settled(dies, "running") // destroyed by hand: started again
+	back := time.Since(down)
+
+	whole, part := l.usage(on), l.usage(dies)
+	if whole.intervals != 1 {
+		t.Errorf("a guest that ran on has %d intervals", whole.intervals)
+	}
+	if part.intervals != 2 {
+		t.Errorf("a guest that died has %d intervals, want the time before and the time after", part.intervals)
+	}
+	// Both began at nearly the same time, so what one has less is its dead time:
+	// at least as long as lodged was down, at most that and a heartbeat (5 s here).
+	dead := whole.instance - part.instance - part.started.Sub(whole.started)
+	if dead < 5*time.Second || dead > back+7*time.Second {
+		t.Errorf("dead for %s (down %s): %+v and %+v", dead, back, whole, part)
+	}
+	if part.evidence != "heartbeat" {
+		t.Errorf("the end of a guest that nobody saw die is known by %q", part.evidence)
+	}
+}
+
+func TestASecondDaemonOnTheSameDataDirIsRefused(t *testing.T) {
+	l := newLab(t)
+	out, err := exec.Command(bin("lodged"), "--data-dir", l.dir, "--socket", filepath.Join(l.dir, "other.sock")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another lodged") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if a := l.call("GET", "/readyz", nil); a.status != 200 {
+		t.Errorf("the first one suffered: %d", a.status)
+	}
+}
+
+func TestAFullDiskIsSaidCleanedAndRetried(t *testing.T) {
+	if os.Getenv("LODGE_WORLD") != "1" {
+		t.Skip("needs a libvirt world: run scripts/test")
+	}
+	dir := scratch(t)
+	disks := filepath.Join(dir, "disks")
+	if err := os.MkdirAll(disks, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=400m,mode=711", "lodge-e2e", disks).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v %s", err, out)
+	}
+	defer func() { _ = exec.Command("umount", "-l", disks).Run() }()
+	l := newLabIn(t, dir)
+	l.importTiny()
+
+	big := filepath.Join(dir, "big.raw")
+	disk(t, big, 600<<20)
+	out, code := l.lodgeCode("image", "import", big, "--name", "big", "--sha256", strings.Repeat("0", 64))
+	if code == 0 || !strings.Contains(out, "space") {
+		t.Errorf("import on a full disk: exit %d: %s", code, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(disks, ".import*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if n := len(l.list("/v1/images?name=big")); n != 0 {
+		t.Errorf("%d images are left", n)
+	}
+
+	fill := filepath.Join(disks, "fill")
+	_ = exec.Command("dd", "if=/dev/zero", "of="+fill, "bs=1M").Run() // ends with the disk full
+	id := l.create(map[string]any{"name": "a", "vcpus": 1, "memory_mib": 128, "disk_gib": 1})
+	l.eventually(30*time.Second, "the instance says that the disk is full", func() bool { return problemCode(l.instance(id)) == "disk_full" })
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	l.settled(id, "running")
+}
+
+// disk makes a raw file that looks like a disk.
+func disk(t *testing.T, path string, size int64) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1<<20)
+	for i := range block {
+		block[i] = byte(i * 7)
+	}
+	block[510], block[511] = 0x55, 0xaa
+	for n := int64(0); n < size; n += int64(len(block)) {
+		if _, err := f.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
