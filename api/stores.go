@@ -65,6 +65,18 @@ type Instances interface {
 	DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error)
 }
 
+// InstanceRefs is a cheaper way to instances whose JSON is kept already. It
+// sees what Instances sees, in the same order and with the same cursors. The
+// revision of an instance grows with every change of anything an Instance
+// holds: its ports, its Problem and the names that are joined in, too.
+type InstanceRefs interface {
+	// InstanceRef and InstanceRefs fill in ID and Revision and nothing else.
+	InstanceRef(ctx context.Context, c cloud.Caller, id string) (cloud.Meta, error)
+	InstanceRefs(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (refs []cloud.Meta, next string, err error)
+	// InstancesByID leaves out what is not there, in any order.
+	InstancesByID(ctx context.Context, c cloud.Caller, ids []string) ([]cloud.Instance, error)
+}
+
 // Powers changes the wanted power of instances.
 type Powers interface {
 	PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error)
@@ -73,7 +85,7 @@ type Powers interface {
 // Console gives what a guest wrote on its serial console.
 type Console interface {
 	// ConsoleLog returns at most the last max bytes; empty when there is none yet.
-	ConsoleLog(ctx context.Context, instanceID string, max int64) ([]byte, error)
+	ConsoleLog(ctx context.Context, instanceID string, max int) ([]byte, error)
 }
 
 // Events lists what happened.

@@ -62,7 +62,7 @@ func Readings(state State, vcpus, memoryMiB, diskGiB int, diskSeen bool) []Readi
 // readings.
 type MeterChange struct {
 	Close []Interval // with EndedAt and Evidence set
-	Drop  []Interval // would have no length: removed, for a ledger has no empty rows
+	Drop  []Interval // EndedAt is not after StartedAt: removed, for a ledger has no empty rows
 	Open  []Reading
 }
 
@@ -89,11 +89,11 @@ func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence 
 		if !still {
 			end, ev = endAt, evidence
 		}
+		iv.EndedAt, iv.Evidence = end, ev
 		if !end.After(iv.StartedAt) {
 			c.Drop = append(c.Drop, iv)
 			continue
 		}
-		iv.EndedAt, iv.Evidence = end, ev
 		c.Close = append(c.Close, iv)
 	}
 	for _, r := range now {

@@ -142,6 +142,7 @@ func (l *lab) clear() {
 		l.call("DELETE", "/v1/instances/"+i["id"].(string), nil)
 	}
 	l.eventually(2*time.Minute, "all instances are gone", func() bool { return len(l.list("/v1/instances")) == 0 })
+	l.eventually(time.Minute, "and so are their networks", func() bool { return len(l.traces()) == 0 })
 }
 
 func writeKey(t *testing.T, path string) {

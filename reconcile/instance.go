@@ -46,12 +46,12 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			return
 		}
 		l.settled(&m, w, d, now)
+		for _, n := range d.Needs {
+			l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: n})
+		}
 		if d.Record.State == cloud.StateGone {
 			m = memory{}
 			return
-		}
-		for _, n := range d.Needs {
-			l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: n})
 		}
 		if err := l.run(ctx, d, &m); err != nil {
 			l.fail(ctx, ref, w, &m, d.Record, err)

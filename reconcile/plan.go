@@ -23,7 +23,8 @@ type Decision struct {
 	// Record is what is seen now; it is written before the steps run.
 	Record cloud.InstanceRecord
 	Steps  []Step
-	// Needs are networks that must be up before the rest can go on.
+	// Needs are networks to look at: they must be up before the rest can go on,
+	// or have lost a port and may not be needed any more.
 	Needs []string
 	// Again is when to look again although nothing may have rung. With steps, it
 	// says that their effect takes time.
@@ -111,6 +112,7 @@ func planDelete(d *Decision, w cloud.InstanceWish, s Seen) {
 	if len(d.Steps) == 0 {
 		d.Record.State, d.Record.Task = cloud.StateGone, cloud.TaskNone
 		d.Record.ObservedGeneration = w.Generation
+		d.Needs = networkIDs(w)
 	}
 }
 
@@ -161,6 +163,7 @@ func planParts(d *Decision, w cloud.InstanceWish, s Seen) bool {
 		net, there := s.Networks[p.network]
 		if !there || !net.Active {
 			d.Needs = append(d.Needs, p.network)
+			d.Record.Problem = networkProblem(w, p.network)
 			continue
 		}
 		if net.Ports[p.spec.MAC] != p.spec {
@@ -172,6 +175,17 @@ func planParts(d *Decision, w cloud.InstanceWish, s Seen) bool {
 	}
 	d.Record.Task = building(w)
 	return true
+}
+
+// networkProblem is why an instance waits for its network; nil when the network
+// is only on its way.
+func networkProblem(w cloud.InstanceWish, id string) *cloud.Problem {
+	for _, n := range w.Networks {
+		if n.ID == id {
+			return n.Problem
+		}
+	}
+	return nil
 }
 
 // stuck says that only a person can help. A guest that runs goes on running.

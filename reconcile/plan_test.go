@@ -105,6 +105,16 @@ func TestPlan(t *testing.T) {
 					t.Errorf("a wish was billed: %v", d.Record.Readings)
 				}
 			}},
+		{"an instance shows what is wrong with the network it waits for",
+			wished(func(w *cloud.InstanceWish) {
+				w.Networks = []cloud.Network{{Meta: cloud.Meta{ID: netID}, Problem: &cloud.Problem{Code: cloud.CodeNetwork}}}
+			}),
+			func(cloud.InstanceWish) Seen { s := parts(); s.Networks = nil; return s }, t0, "", cloud.StateBuilding, cloud.TaskCreating,
+			func(t *testing.T, d Decision) {
+				if d.Record.Problem == nil || d.Record.Problem.Code != cloud.CodeNetwork {
+					t.Errorf("problem %v", d.Record.Problem)
+				}
+			}},
 		{"a network that is up gets the port", wished(),
 			func(cloud.InstanceWish) Seen {
 				s := parts()

@@ -176,4 +176,5 @@ func (l *Loop) failNetwork(ctx context.Context, ref cloud.Ref, w cloud.NetworkWi
 		l.Log.Error("record network", "id", ref.ID, "err", err)
 	}
 	l.work.markAfter(ref, wait)
+	l.ring(ctx) // the instances that wait for it show why
 }

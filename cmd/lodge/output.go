@@ -115,12 +115,3 @@ func labels(m map[string]string) string {
 	sort.Strings(parts)
 	return strings.Join(parts, ", ")
 }
-
-// clip keeps a text within a table.
-func clip(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n-3]) + "..."
-}

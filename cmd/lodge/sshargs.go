@@ -24,8 +24,9 @@ type target struct {
 // sshArgs are the arguments of ssh(1). Addresses of short-lived instances come
 // back with other host keys, so keys are kept by instance id, one file each: a
 // new instance is taken on trust once, and a known one with another key is
-// refused as ever.
-func sshArgs(t target, knownHosts string, command []string) []string {
+// refused as ever. rest follows the address: options first, as ssh allows it,
+// then a command.
+func sshArgs(t target, knownHosts string, rest []string) []string {
 	args := []string{
 		"ssh",
 		"-o", "HostKeyAlias=lodge-" + t.id,
@@ -40,8 +41,8 @@ func sshArgs(t target, knownHosts string, command []string) []string {
 	if t.user != "" {
 		args = append(args, "-l", t.user)
 	}
-	args = append(args, "--", t.address)
-	return append(args, command...)
+	args = append(args, t.address) // without "--", which would end options for the rest too
+	return append(args, rest...)
 }
 
 // quoteOption protects a path from ssh, which splits this option at blanks.
@@ -65,17 +66,18 @@ func (a *app) knownHosts(id string) string {
 // stays does no harm: no other instance will have the id.
 func (a *app) forgetHost(id string) { _ = os.Remove(a.knownHosts(id)) }
 
-const sshPort = 22
-
-// sshAnswers reports whether an SSH server greets on the address.
-func sshAnswers(ctx context.Context, address string, port int, patience time.Duration) error {
-	d := net.Dialer{Timeout: patience}
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+// sshAnswers returns nil when an SSH server greets on the address.
+func sshAnswers(ctx context.Context, address string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	end, _ := ctx.Deadline()
+	if err := c.SetDeadline(end); err != nil {
 		return err
 	}
 	line, err := bufio.NewReader(c).ReadString('\n')
@@ -83,7 +85,7 @@ func sshAnswers(ctx context.Context, address string, port int, patience time.Dur
 		return err
 	}
 	if !strings.HasPrefix(line, "SSH-") {
-		return fmt.Errorf("something else than SSH answers on port %d", port)
+		return fmt.Errorf("something else than SSH answers on %s", address)
 	}
 	return nil
 }

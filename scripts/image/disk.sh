@@ -43,6 +43,9 @@ esp() {
 	# 32 KiB clusters: the BIOS reads a kernel in few large pieces.
 	mformat -i "$1@@${esp_start_mib}M" -T $(($2 * mib / 512)) -h 255 -s 63 -H $((esp_start_mib * mib / 512)) \
 		-c 64 -N "${serial:0:8}" -v LODGEBOOT ::
+	# mtools also writes a partition table into the file system's first sector, and GRUB's tools in the guest
+	# complain of partitions within a partition.
+	head -c 64 /dev/zero | poke "$1" $((esp_start_mib * mib + 446))
 	mmd -i "$1@@${esp_start_mib}M" ::/EFI ::/EFI/BOOT
 }
 

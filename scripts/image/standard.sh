@@ -51,7 +51,7 @@ build_standard() {
 		normal
 	CFG
 	# All that update-grub's configuration may insmod is built in, as there are no module files in the guest.
-	local modules=(ext2 search_fs_uuid search_fs_file search_label normal configfile linux echo test
+	local modules=(ext2 search search_fs_uuid search_fs_file search_label normal configfile linux echo test
 		serial terminal gzio all_video gfxterm font sleep loadenv minicmd ls cat reboot halt probe regexp true)
 	grub_bios "$image" "$work/grub-early.cfg" "${modules[@]}"
 	grub_uefi "$image" "$work/grub-early.cfg" "${modules[@]}" efi_gop

@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"lodge/api"
+	"lodge/api/wire"
 	"lodge/cloud"
 	"lodge/fetch"
 	"lodge/reconcile"
@@ -122,7 +125,7 @@ func (d *Daemon) handler() http.Handler {
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
 		Instances: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
-		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: d.cfg.Version,
+		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Go: runtime.Version()},
 		URLCheck: check.Check,
 		Caller:   func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
 	})
@@ -172,7 +175,9 @@ func (d *Daemon) Close() (err error) {
 		if d.sock != nil {
 			closers = append(closers, quiet{d.sock})
 		}
-		closers = append(closers, d.host.closers...)
+		hands := slices.Clone(d.host.closers)
+		slices.Reverse(hands)
+		closers = append(closers, hands...)
 		if d.db != nil {
 			closers = append(closers, d.db)
 		}

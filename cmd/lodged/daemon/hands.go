@@ -16,6 +16,7 @@ import (
 	"lodge/network"
 	"lodge/reconcile"
 	"lodge/storage"
+	"lodge/virt"
 )
 
 // hands are the host's parts: real ones, or the pretend host.
@@ -64,14 +65,17 @@ func realHands(cfg Config) (h hands, err error) {
 		return h, fmt.Errorf("hypervisor: %w", err)
 	}
 	h.closers = append(h.closers, guests)
+	// Disks and networks share a link: neither calls often, and a connection costs.
+	link := virt.Open(virt.Options{URI: cfg.LibvirtURI})
+	h.closers = append(h.closers, link)
 	disks, err := storage.Open(storage.Options{
-		URI: cfg.LibvirtURI, Dir: cfg.path("disks"), MaxImageBytes: cfg.MaxImageBytes, MaxVirtualBytes: cfg.MaxVirtualBytes, Log: cfg.Log,
+		Link: link, Dir: cfg.path("disks"), MaxImageBytes: cfg.MaxImageBytes, MaxVirtualBytes: cfg.MaxVirtualBytes,
 	})
 	if err != nil {
 		return h, fmt.Errorf("storage: %w", err)
 	}
 	h.closers = append(h.closers, disks)
-	nets, err := network.Open(network.Options{URI: cfg.LibvirtURI, Log: cfg.Log})
+	nets, err := network.Open(network.Options{Link: link})
 	if err != nil {
 		return h, fmt.Errorf("network: %w", err)
 	}

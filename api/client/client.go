@@ -1,0 +1,259 @@
+// Package client is a Go client of lodge's /v1, over a unix socket or HTTP. It
+// knows the wire and nothing of the server; it never retries a request that
+// changes something.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"lodge/api/wire"
+)
+
+// Client calls one lodged. It is safe for use by many goroutines.
+type Client struct {
+	base  string
+	http  *http.Client
+	agent string
+}
+
+// Option changes how a Client works.
+type Option func(*Client)
+
+// WithHTTP uses h in place of a client made for the target.
+func WithHTTP(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithUserAgent says who calls.
+func WithUserAgent(agent string) Option { return func(c *Client) { c.agent = agent } }
+
+// New makes a client of the lodged at target: "/run/lodge/lodge.sock" or
+// "unix:///run/lodge/lodge.sock" for a unix socket, "http://host:port" or
+// "https://host:port" else. It does not connect.
+func New(target string, opts ...Option) (*Client, error) {
+	c := &Client{agent: "lodge-client"}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		DisableCompression:    true,
+	}
+	socket, isUnix := strings.CutPrefix(target, "unix://")
+	if !isUnix {
+		socket, isUnix = strings.CutPrefix(target, "unix:")
+	}
+	switch {
+	case isUnix || strings.HasPrefix(target, "/") || strings.HasPrefix(target, "."):
+		if !isUnix {
+			socket = target
+		}
+		if socket == "" {
+			return nil, errors.New("the target names no socket")
+		}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		}
+		c.base = "http://lodge"
+	default:
+		u, err := url.Parse(target)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return nil, fmt.Errorf("the target %q is neither the path of a socket nor an http URL", target)
+		}
+		transport.Proxy = http.ProxyFromEnvironment
+		c.base = strings.TrimRight(target, "/")
+	}
+	c.http = &http.Client{Transport: transport}
+	for _, o := range opts {
+		o(c)
+	}
+	return c, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Error is an answer of lodged that says what went wrong.
+type Error struct {
+	Status    int
+	Code      string // for programs: see wire.Failure
+	Detail    string // a sentence
+	Fields    []wire.FieldError
+	RequestID string
+}
+
+// Error is the sentence, with those of the fields that it does not tell.
+func (e *Error) Error() string {
+	out := e.Detail
+	if out == "" {
+		out = fmt.Sprintf("lodged answered with status %d.", e.Status)
+	}
+	for _, f := range e.Fields {
+		if len(e.Fields) > 1 || !strings.Contains(out, f.Message) {
+			out += fmt.Sprintf(" %s: %s", f.Field, f.Message)
+		}
+	}
+	return out
+}
+
+// CodeOf gives the code of an answer inside err, "" when there is none.
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// IsNotFound reports whether lodged said that there is no such object.
+func IsNotFound(err error) bool { return CodeOf(err) == "not_found" }
+
+// IsUnreachable reports whether no answer came at all.
+func IsUnreachable(err error) bool {
+	var e *Error
+	return err != nil && !errors.As(err, &e) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// call sends in as JSON when it is not nil and reads the answer into out when
+// that is not nil.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return c.do(req, out)
+}
+
+// call is Client.call for an answer of type T.
+func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any) (T, error) {
+	var out T
+	err := c.call(ctx, method, path, query, in, &out)
+	return out, err
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	req.Header.Set("User-Agent", c.agent)
+	return req, nil
+}
+
+func (c *Client) do(req *http.Request, out any) error {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer drain(resp.Body)
+	if resp.StatusCode >= 300 {
+		return failure(resp)
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*out, err = io.ReadAll(resp.Body)
+	default:
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	if err != nil {
+		return fmt.Errorf("read the answer of lodged: %w", err)
+	}
+	return nil
+}
+
+// drain reads the little that may be left, so that the connection can be used
+// again.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 4<<10)
+	_ = body.Close()
+}
+
+func failure(resp *http.Response) error {
+	e := &Error{Status: resp.StatusCode, RequestID: resp.Header.Get("X-Request-Id")}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	var f wire.Failure
+	if media == "application/problem+json" && json.Unmarshal(b, &f) == nil {
+		e.Code, e.Detail, e.Fields, e.RequestID = f.Code, f.Detail, f.Errors, f.RequestID
+	}
+	return e
+}
+
+// Query narrows a list and picks a part of it. Zero values do neither.
+type Query struct {
+	Tenant string // id or name
+	Name   string
+	State  string
+	Limit  int
+	Cursor string
+}
+
+func (q Query) values() url.Values {
+	v := url.Values{}
+	set(v, "tenant", q.Tenant)
+	set(v, "name", q.Name)
+	set(v, "state", q.State)
+	set(v, "cursor", q.Cursor)
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+func set(v url.Values, key, value string) {
+	if value != "" {
+		v.Set(key, value)
+	}
+}
+
+// wholePart is the longest part of a list that lodged gives.
+const wholePart = 500
+
+// all reads every part of a list.
+func all[T any](ctx context.Context, q Query, part func(context.Context, Query) (wire.List[T], error)) ([]T, error) {
+	items := []T{}
+	if q.Limit == 0 {
+		q.Limit = wholePart
+	}
+	for {
+		list, err := part(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, list.Items...)
+		if list.Next == "" || list.Next == q.Cursor {
+			return items, nil
+		}
+		q.Cursor = list.Next
+	}
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"lodge/cloud"
+)
+
+// maxBody is the longest JSON body of a request.
+const maxBody = 1 << 20
+
+// decode reads the body of r into out, a pointer to a struct of package wire.
+// Returns CodeMediaType, CodeTooLarge, CodeMalformed or CodeUnknownField.
+func decode(w http.ResponseWriter, r *http.Request, out any) error {
+	if err := wantJSON(r); err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	return decodeBytes(body, out)
+}
+
+// decodeOptional is decode for a route whose body may be left out.
+func decodeOptional(w http.ResponseWriter, r *http.Request, out any) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	if err := wantJSON(r); err != nil {
+		return err
+	}
+	return decodeBytes(body, out)
+}
+
+func mediaType(r *http.Request) string {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}
+
+func wantJSON(r *http.Request) error {
+	if mediaType(r) == "application/json" {
+		return nil
+	}
+	return cloud.Errorf(cloud.CodeMediaType, "The body must be sent as Content-Type: application/json, not %s.", quote(r.Header.Get("Content-Type")))
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLarge := func() error {
+		// What is left of the body is not read.
+		w.Header().Set("Connection", "close")
+		return cloud.Errorf(cloud.CodeTooLarge, "The body has more than %d bytes, the most this route takes.", maxBody)
+	}
+	if r.ContentLength > maxBody {
+		return nil, tooLarge()
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, &cloud.Error{Code: cloud.CodeMalformed, Message: "The body did not arrive whole.", Cause: err}
+	}
+	if len(body) > maxBody {
+		return nil, tooLarge()
+	}
+	return body, nil
+}
+
+// decodeBytes reads exactly one JSON object whose fields are all known, spelled
+// as the API spells them.
+func decodeBytes(body []byte, out any) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+		return malformed(body, err)
+	}
+	known := knownFields(reflect.TypeOf(out).Elem())
+	var unknown []cloud.FieldError
+	for name := range fields {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, cloud.FieldError{Field: cut(name), Message: "There is no field " + quote(name) + "; the fields are " + strings.Join(known, ", ") + "."})
+		}
+	}
+	if len(unknown) > 0 {
+		slices.SortFunc(unknown, func(a, b cloud.FieldError) int { return strings.Compare(a.Field, b.Field) })
+		unknown = unknown[:min(len(unknown), 16)]
+		return &cloud.Error{Code: cloud.CodeUnknownField, Message: unknown[0].Message, Fields: unknown}
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return malformed(body, err)
+	}
+	return nil
+}
+
+// malformed says where the JSON is not what was expected.
+func malformed(body []byte, err error) error {
+	var typeErr *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &typeErr) && typeErr.Field != "":
+		e := cloud.Errorf(cloud.CodeMalformed, "The field %s must be %s, not a %s.", quote(typeErr.Field), kindText(typeErr.Type), cut(typeErr.Value))
+		e.Fields = []cloud.FieldError{{Field: cut(typeErr.Field), Message: e.Message}}
+		return e
+	case len(bytes.TrimSpace(body)) == 0:
+		return cloud.Errorf(cloud.CodeMalformed, "The body is empty; a JSON object is expected.")
+	case errors.As(err, &syntax):
+		e := cloud.Errorf(cloud.CodeMalformed, "The body is not one JSON document: it goes wrong at byte %d.", syntax.Offset)
+		e.Cause = err
+		return e
+	}
+	return &cloud.Error{Code: cloud.CodeMalformed, Message: "The body must be a JSON object.", Cause: err}
+}
+
+func kindText(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return kindText(t.Elem())
+	}
+	return "something else"
+}
+
+func cut(s string) string {
+	if r := []rune(s); len(r) > 64 {
+		return string(r[:64]) + "…"
+	}
+	return s
+}
+
+// knownFields are the JSON names of a struct's fields.
+func knownFields(t reflect.Type) []string {
+	out := make([]string, 0, t.NumField())
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out = append(out, name)
+	}
+	return out
+}

@@ -1,0 +1,21 @@
+package api
+
+import (
+	"net/http"
+
+	"lodge/api/wire"
+	"lodge/cloud"
+)
+
+// healthz says that the process answers, and nothing more.
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, http.StatusOK, wire.Status{Status: "ok"})
+}
+
+// readyz says whether requests that change something would be taken.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Health.Ready(r.Context()); err != nil {
+		return cloud.Wrap(cloud.CodeUnavailable, err, "lodge does not take changes now; try again.")
+	}
+	return reply(w, http.StatusOK, wire.Status{Status: "ok"})
+}

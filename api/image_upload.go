@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"lodge/cloud"
+)
+
+// uploadImage takes the bytes of an image as they come, and answers when the
+// image is usable. The row is there meanwhile, so that others see it grow; when
+// anything goes wrong, or the client leaves, it is forgotten again.
+func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
+	q := parseQuery(r, "name", "tenant", "sha256", "firmware", "user", "public", "default")
+	n := cloud.NewImage{
+		Name: q.Get("name"), SHA256: q.Get("sha256"), Firmware: cloud.Firmware(q.Get("firmware")), User: q.Get("user"),
+		Public: q.flag("public"), Default: q.flag("default"), Source: cloud.SourceUpload,
+	}
+	if q.err != nil {
+		return q.err
+	}
+	if err := checkImage(&n); err != nil {
+		return err
+	}
+	if r.ContentLength == 0 {
+		return cloud.Errorf(cloud.CodeImageTruncated, "The body is empty; it must be the image.")
+	}
+	img, err := s.addImage(r, n, q.Get("tenant"), "")
+	if err != nil {
+		return err
+	}
+	why := errors.New("the import of the image panicked")
+	defer func() {
+		if why != nil {
+			w.Header().Set("Connection", "close") // the rest of the bytes is not read
+			s.forgetImage(r, img, why)
+		}
+	}()
+	if why = s.takeImage(r, img); why != nil {
+		return why
+	}
+	if img, err = s.Images.Image(r.Context(), s.Caller(r), img.ID, ""); err != nil {
+		return err
+	}
+	location(w, "/v1/images/"+img.ID)
+	return reply(w, http.StatusCreated, wireImage(img))
+}
+
+// progressEvery is how often the progress of an upload is written down.
+const progressEvery = 500 * time.Millisecond
+
+// takeImage hands the bytes on and records what was found in them.
+func (s *server) takeImage(r *http.Request, img cloud.Image) error {
+	total := max(r.ContentLength, 0)
+	if err := s.Uploads.RecordImage(r.Context(), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageImporting}); err != nil {
+		return err
+	}
+	if err := s.Uploads.ImageProgress(r.Context(), img.ID, 0, total); err != nil {
+		return err
+	}
+	body := &uploadBody{r: r.Body}
+	told := s.Now()
+	info, err := s.Sink.ImportImage(r.Context(), img, body, func(done int64) {
+		if now := s.Now(); now.Sub(told) >= progressEvery {
+			told = now
+			// Progress is for show: an import does not fail for it.
+			if err := s.Uploads.ImageProgress(r.Context(), img.ID, done, total); err != nil {
+				s.log.LogAttrs(r.Context(), slog.LevelDebug, "image progress not written", slog.String("image", img.ID), slog.Any("error", err))
+			}
+		}
+	})
+	switch {
+	case err != nil && body.err != nil:
+		return &cloud.Error{Code: cloud.CodeImageTruncated, Message: "The upload ended before all of its bytes had arrived.", Cause: errors.Join(err, body.err)}
+	case err != nil:
+		return err
+	}
+	// The bytes are all there: a client that leaves now does not undo it.
+	return s.Uploads.RecordImage(context.WithoutCancel(r.Context()), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info})
+}
+
+// forgetTimeout is how long forgetting may take once the client has left.
+const forgetTimeout = 30 * time.Second
+
+func (s *server) forgetImage(r *http.Request, img cloud.Image, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), forgetTimeout)
+	defer cancel()
+	why := &cloud.Error{Code: cloud.CodeOf(err), Message: cloud.MessageOf(err), Cause: err}
+	if err := s.Uploads.ForgetImage(ctx, s.Now(), img.ID, why); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelError, "image row left behind after a failed upload", slog.String("image", img.ID), slog.Any("error", err))
+	}
+}
+
+// uploadBody remembers that the client, and not the sink, is to blame.
+type uploadBody struct {
+	r   io.Reader
+	err error
+}
+
+func (b *uploadBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,124 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"lodge/api/wire"
+	"lodge/cloud"
+)
+
+var imageStates = []string{
+	string(cloud.ImageQueued), string(cloud.ImageImporting), string(cloud.ImageActive),
+	string(cloud.ImageError), string(cloud.ImageGone),
+}
+
+// createImage takes either JSON that names a URL, or the bytes themselves.
+func (s *server) createImage(w http.ResponseWriter, r *http.Request) error {
+	switch media := mediaType(r); media {
+	case "application/json":
+		return s.importImage(w, r)
+	case "application/octet-stream":
+		return s.uploadImage(w, r)
+	}
+	return cloud.Errorf(cloud.CodeMediaType, "An image is sent as application/octet-stream, or its URL as application/json, not as %s.", quote(r.Header.Get("Content-Type")))
+}
+
+func (s *server) importImage(w http.ResponseWriter, r *http.Request) error {
+	q := parseQuery(r, "tenant")
+	if q.err != nil {
+		return q.err
+	}
+	var body wire.ImportImage
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	n := cloud.NewImage{
+		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
+		Source: cloud.SourceURL, URL: body.URL, SHA256: body.SHA256, Firmware: cloud.Firmware(body.Firmware), User: body.LoginUser,
+	}
+	if err := checkImage(&n); err != nil {
+		return err
+	}
+	if err := s.URLCheck(n.URL); err != nil {
+		return err
+	}
+	img, err := s.addImage(r, n, q.Get("tenant"), body.Tenant)
+	if err != nil {
+		return err
+	}
+	location(w, "/v1/images/"+img.ID)
+	return reply(w, http.StatusAccepted, wireImage(img))
+}
+
+// checkImage checks what every new image has, and fills in defaults.
+func checkImage(n *cloud.NewImage) error {
+	n.SHA256 = strings.ToLower(n.SHA256)
+	bad := cloud.ValidateImageName("name", n.Name)
+	bad = append(bad, cloud.ValidateLabels("labels", n.Labels)...)
+	bad = append(bad, cloud.ValidateSHA256("sha256", n.SHA256)...)
+	bad = append(bad, cloud.ValidateFirmware("firmware", n.Firmware)...)
+	userField := "login_user"
+	if n.Source == cloud.SourceUpload {
+		userField = "user"
+	}
+	bad = append(bad, cloud.ValidateLoginUser(userField, n.User)...)
+	if n.Source == cloud.SourceURL && n.URL == "" {
+		bad = append(bad, cloud.FieldError{Field: "url", Message: "A URL is required; to send the bytes themselves, use Content-Type: application/octet-stream."})
+	}
+	if n.Firmware == "" {
+		n.Firmware = cloud.FirmwareBIOS
+	}
+	return cloud.Invalid(bad)
+}
+
+func (s *server) addImage(r *http.Request, n cloud.NewImage, inQuery, inBody string) (cloud.Image, error) {
+	c := s.Caller(r)
+	var err error
+	if n.TenantID, err = s.tenantFor(r, c, inQuery, inBody); err != nil {
+		return cloud.Image{}, err
+	}
+	n.ID = s.NewID()
+	return s.Images.CreateImage(r.Context(), c, s.Now(), n)
+}
+
+func (s *server) listImages(w http.ResponseWriter, r *http.Request) error {
+	c, f, p, err := s.listQuery(r, imageStates...)
+	if err != nil {
+		return err
+	}
+	items, next, err := s.Images.Images(r.Context(), c, f, p)
+	if err != nil {
+		return err
+	}
+	return replyList(w, items, next, wireImage)
+}
+
+func (s *server) getImage(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, cloud.KindImage)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	img, err := s.Images.Image(r.Context(), s.Caller(r), id, "")
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, wireImage(img))
+}
+
+func (s *server) deleteImage(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, cloud.KindImage)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	if err := s.Images.DeleteImage(r.Context(), s.Caller(r), s.Now(), id); err != nil {
+		return err
+	}
+	return noContent(w)
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Values of headers that most answers carry: made once, never changed.
+var (
+	typeJSON    = []string{"application/json"}
+	typeProblem = []string{"application/problem+json"}
+	typeText    = []string{"text/plain; charset=utf-8"}
+	typeYAML    = []string{"application/yaml"}
+	noSniff     = []string{"nosniff"}
+	noStore     = []string{"no-store"}
+)
+
+const headerRequestID = "X-Request-Id"
+
+// response notes what became of an answer.
+type response struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+var responses = sync.Pool{New: func() any { return new(response) }}
+
+// requestID is the id of the request that w answers.
+func requestID(w http.ResponseWriter) string {
+	if v := w.Header()[headerRequestID]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// middleware gives every request an id, answers a panic, and logs at debug.
+func (s *server) middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(hw http.ResponseWriter, r *http.Request) {
+		w := responses.Get().(*response)
+		*w = response{ResponseWriter: hw}
+		h := hw.Header()
+		id := r.Header.Get(headerRequestID)
+		if !goodRequestID(id) {
+			id = s.NewID()
+		}
+		h[headerRequestID] = []string{id}
+		h["X-Content-Type-Options"] = noSniff
+		h["Cache-Control"] = noStore
+		if r.Method == http.MethodHead {
+			// net/http drops the body of the answer by its own copy.
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
+		}
+		var start time.Time
+		logs := s.log.Enabled(r.Context(), slog.LevelDebug)
+		if logs {
+			start = s.Now()
+		}
+		defer func() {
+			if cause := recover(); cause != nil {
+				s.panicked(w, r, cause)
+			}
+			if logs {
+				s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+					slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+					slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("took", s.Now().Sub(start)))
+			}
+			*w = response{}
+			responses.Put(w)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// panicked turns a defect into an answer, or cuts the connection when the
+// answer has begun.
+func (s *server) panicked(w *response, r *http.Request, cause any) {
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	err := fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+	s.fail(w, r, err)
+}
+
+// goodRequestID reports whether a client's own id may stand in answers and
+// logs.
+func goodRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}

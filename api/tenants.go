@@ -1,0 +1,72 @@
+package api
+
+import (
+	"net/http"
+
+	"lodge/api/wire"
+	"lodge/cloud"
+)
+
+func (s *server) createTenant(w http.ResponseWriter, r *http.Request) error {
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	var body wire.CreateTenant
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	bad := cloud.ValidateTenantName("name", body.Name)
+	bad = append(bad, cloud.ValidateLabels("labels", body.Labels)...)
+	if err := cloud.Invalid(bad); err != nil {
+		return err
+	}
+	t, err := s.Tenants.CreateTenant(r.Context(), s.Caller(r), s.Now(), cloud.NewTenant{
+		ID: s.NewID(), NetworkID: s.NewID(), SubnetID: s.NewID(), Name: body.Name, Labels: body.Labels,
+	})
+	if err != nil {
+		return err
+	}
+	location(w, "/v1/tenants/"+t.ID)
+	return reply(w, http.StatusCreated, wireTenant(t))
+}
+
+func (s *server) listTenants(w http.ResponseWriter, r *http.Request) error {
+	c, f, p, err := s.listQuery(r)
+	if err != nil {
+		return err
+	}
+	items, next, err := s.Tenants.Tenants(r.Context(), c, f, p)
+	if err != nil {
+		return err
+	}
+	return replyList(w, items, next, wireTenant)
+}
+
+func (s *server) getTenant(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, cloud.KindTenant)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	t, err := s.Tenants.Tenant(r.Context(), s.Caller(r), id)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, wireTenant(t))
+}
+
+func (s *server) deleteTenant(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, cloud.KindTenant)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	if err := s.Tenants.DeleteTenant(r.Context(), s.Caller(r), s.Now(), id); err != nil {
+		return err
+	}
+	return noContent(w)
+}

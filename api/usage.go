@@ -1,0 +1,90 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"lodge/api/wire"
+	"lodge/cloud"
+	"lodge/meter"
+)
+
+// usage sums the ledger over a period, by tenant and instance.
+func (s *server) usage(w http.ResponseWriter, r *http.Request) error {
+	c, now := s.Caller(r), s.Now().UTC()
+	q := parseQuery(r, "tenant", "instance", "from", "to")
+	f := cloud.UsageFilter{
+		From:       q.instant("from", time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)),
+		To:         q.instant("to", now),
+		InstanceID: q.id("instance"),
+	}
+	if q.err == nil && !f.To.After(f.From) && q.Get("from")+q.Get("to") != "" {
+		q.err = invalid("to", "The period ends at %s, which is not after its beginning %s; its end is not part of it.", f.To.Format(time.RFC3339), f.From.Format(time.RFC3339))
+	}
+	if q.err != nil {
+		return q.err
+	}
+	var err error
+	if f.TenantID, err = s.narrow(r, c, q.Get("tenant")); err != nil {
+		return err
+	}
+	intervals, err := s.Usage.UsageIntervals(r.Context(), c, f)
+	if err != nil {
+		return err
+	}
+	totals := meter.Sum(intervals, f.From, f.To, now)
+	out := wire.Usage{From: wireTime(f.From), To: wireTime(f.To), At: wireTime(now), Tenants: []wire.TenantUsage{}}
+	sums := meter.ByTenant(totals)
+	if len(sums) == 0 && f.TenantID != "" {
+		sums = []meter.Total{{TenantID: f.TenantID}}
+	}
+	for _, sum := range sums {
+		t := wire.TenantUsage{TenantID: sum.TenantID, Amounts: wireAmounts(sum.Amounts), Instances: []wire.InstanceUsage{}}
+		if t.Tenant, err = s.tenantName(r, c, sum.TenantID); err != nil {
+			return err
+		}
+		for len(totals) > 0 && totals[0].TenantID == sum.TenantID {
+			t.Instances = append(t.Instances, wire.InstanceUsage{
+				ID: totals[0].ResourceID, Name: totals[0].Resource, Amounts: wireAmounts(totals[0].Amounts),
+			})
+			totals = totals[1:]
+		}
+		out.Tenants = append(out.Tenants, t)
+	}
+	return reply(w, http.StatusOK, out)
+}
+
+// tenantName is the tenant's name, "" for one that was deleted: its usage stays.
+func (s *server) tenantName(r *http.Request, c cloud.Caller, id string) (string, error) {
+	t, err := s.Tenants.Tenant(r.Context(), c, id)
+	if cloud.CodeOf(err) == cloud.CodeNotFound {
+		return "", nil
+	}
+	return t.Name, err
+}
+
+func wireAmounts(a meter.Amounts) wire.Amounts {
+	return wire.Amounts{
+		InstanceHours: a.Instance.Hours(meter.PerHour), VCPUHours: a.VCPU.Hours(meter.PerHour),
+		MemoryGiBHours: a.Memory.Hours(meter.PerGiBHour), DiskGiBHours: a.Disk.Hours(meter.PerHour),
+		InstanceMS: a.Instance.String(), VCPUMS: a.VCPU.String(),
+		MemoryMiBMS: a.Memory.String(), DiskGiBMS: a.Disk.String(),
+		Open: a.Open,
+	}
+}
+
+// instant reads a time of RFC 3339, a day or a month, each meaning its first
+// instant in UTC.
+func (q *query) instant(name string, missing time.Time) time.Time {
+	text := q.Get(name)
+	if text == "" {
+		return missing
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01"} {
+		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1970 && t.Year() < 10000 {
+			return t.UTC().Truncate(time.Millisecond)
+		}
+	}
+	q.fail(invalid(name, "The parameter %s is a time such as 2026-11-05T12:00:00Z, a day or a month such as 2026-11, not %s.", name, quote(text)))
+	return missing
+}

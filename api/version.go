@@ -1,0 +1,23 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+)
+
+// OpenAPI is the description of /v1, as it is served.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+func (s *server) version(w http.ResponseWriter, r *http.Request) error {
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	return reply(w, http.StatusOK, s.Version)
+}
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	write(w, http.StatusOK, typeYAML, OpenAPI)
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"lodge/api/client"
+)
+
+// The exit codes. `lodge --help` and docs/cli.md list them.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitRefused     = 4
+	exitUnavailable = 5
+	exitWait        = 6
+	exitInterrupted = 130
+)
+
+const exitHelp = `Exit codes:
+  0  done
+  1  an error
+  2  a mistake on the command line
+  3  no such object
+  4  refused: the object's state, a name that is taken, no room, no right
+  5  lodged cannot be reached or cannot answer now
+  6  what was waited for did not come`
+
+// codedError is a sentence with its exit code.
+type codedError struct {
+	code int
+	text string
+}
+
+func (e codedError) Error() string { return e.text }
+
+func notFoundf(format string, args ...any) error {
+	return codedError{exitNotFound, fmt.Sprintf(format, args...)}
+}
+
+func refusedf(format string, args ...any) error {
+	return codedError{exitRefused, fmt.Sprintf(format, args...)}
+}
+
+func waitf(format string, args ...any) error {
+	return codedError{exitWait, fmt.Sprintf(format, args...)}
+}
+
+// report writes err as one sentence, with what is wrong with which field below
+// it, and gives the exit code.
+func (a *app) report(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(a.err, "lodge: Interrupted; lodged goes on with what it was told.")
+		return exitInterrupted
+	}
+	code, text := a.explain(err)
+	fmt.Fprintf(a.err, "lodge: %s\n", sentence(text))
+	var answer *client.Error
+	if errors.As(err, &answer) {
+		for _, f := range answer.Fields {
+			if len(answer.Fields) == 1 && strings.Contains(text, f.Message) {
+				continue // the sentence is the field's own
+			}
+			fmt.Fprintf(a.err, "  %s: %s\n", f.Field, f.Message)
+		}
+	}
+	return code
+}
+
+// explain gives the exit code of err and its sentence.
+func (a *app) explain(err error) (code int, text string) {
+	var mistake usageError
+	var coded codedError
+	var answer *client.Error
+	var call *url.Error
+	switch {
+	case errors.As(err, &mistake):
+		return exitUsage, mistake.text
+	case errors.As(err, &coded):
+		return coded.code, coded.text
+	case errors.As(err, &answer):
+		return answerCode(answer), answerText(answer)
+	case errors.As(err, &call):
+		return exitUnavailable, a.unreachable(call)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return exitUnavailable, "lodged broke off its answer; try again."
+	}
+	return exitError, err.Error()
+}
+
+func answerCode(e *client.Error) int {
+	switch e.Status {
+	case http.StatusNotFound:
+		return exitNotFound
+	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusForbidden, http.StatusInsufficientStorage:
+		return exitRefused
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusGatewayTimeout:
+		return exitUnavailable
+	}
+	return exitError
+}
+
+func answerText(e *client.Error) string {
+	text := e.Detail
+	if text == "" {
+		text = fmt.Sprintf("lodged answered with status %d and no reason.", e.Status)
+	}
+	if e.Status >= http.StatusInternalServerError && e.RequestID != "" {
+		text = strings.TrimSuffix(text, ".") + " (request " + e.RequestID + ")."
+	}
+	return text
+}
+
+func (a *app) unreachable(err *url.Error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("Nobody answers on %s; start lodged, or name its socket with --socket or LODGE_SOCKET.", a.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("You may not use %s; join the group lodge (`sudo usermod -aG lodge $USER`, then log in again) or use sudo.", a.socket)
+	}
+	return fmt.Sprintf("lodged cannot be reached on %s: %v.", a.socket, err.Err)
+}
+
+// sentence makes one line with a capital and a stop.
+func sentence(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if s != "" && !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return s
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"lodge/api/wire"
+)
+
+func TestMistakesAreTold(t *testing.T) {
+	runGolden(t, []golden{
+		{"mistake-command", "lsit", nil},
+		{"mistake-noun", "image fetch", nil},
+		{"mistake-flag", "list --stat running", nil},
+		{"mistake-output", "list -o xml", nil},
+		{"mistake-argument", "list web1", nil},
+		{"unreachable", "list --socket DIR/nowhere.sock", nil},
+		{"unreachable-version", "version --socket DIR/nowhere.sock", func(*bench) { setVersion(t, "v0.1") }},
+	})
+}
+
+// setVersion gives the binary a version for one test.
+func setVersion(t *testing.T, v string) {
+	before := version
+	version = v
+	t.Cleanup(func() { version = before })
+}
+
+func TestEveryCommandHelps(t *testing.T) {
+	b := newBench(t)
+	for _, c := range b.app.command().Commands() {
+		if c.Name() == "help" || c.Name() == "completion" {
+			continue
+		}
+		if c.Short == "" || !c.HasExample() && !c.HasSubCommands() {
+			t.Errorf("%s has no summary or no example", c.Name())
+		}
+		for _, s := range c.Commands() {
+			if s.Short == "" || !s.HasExample() {
+				t.Errorf("%s %s has no summary or no example", c.Name(), s.Name())
+			}
+		}
+		if code := b.run(c.Name(), "--help"); code != exitOK {
+			t.Errorf("%s --help exits with %d", c.Name(), code)
+		}
+	}
+	if len(b.asked) != 0 {
+		t.Errorf("help asked lodged: %v", b.asked)
+	}
+}
+
+func TestTheManualNamesEveryCommandAndFlag(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	for _, c := range b.app.command().Commands() {
+		if c.Name() == "help" {
+			continue
+		}
+		if !bytes.Contains(manual, []byte("lodge "+c.Name())) {
+			t.Errorf("docs/cli.md does not name lodge %s", c.Name())
+		}
+		for _, s := range c.Commands() {
+			if c.Name() != "completion" && !bytes.Contains(manual, []byte("lodge "+c.Name()+" "+s.Name())) {
+				t.Errorf("docs/cli.md does not name lodge %s %s", c.Name(), s.Name())
+			}
+		}
+		c.LocalFlags().VisitAll(flagNamed(t, manual, c.Name()))
+		for _, s := range c.Commands() {
+			if c.Name() != "completion" {
+				s.LocalFlags().VisitAll(flagNamed(t, manual, c.Name()+" "+s.Name()))
+			}
+		}
+	}
+}
+
+func TestTheSocketIsFound(t *testing.T) {
+	home := t.TempDir()
+	env := map[string]string{}
+	a := func() *app {
+		return &app{home: home, output: outputTable, getenv: func(k string) string { return env[k] }}
+	}
+	settled := func(x *app) string {
+		if err := x.settle(); err != nil {
+			t.Fatal(err)
+		}
+		return x.socket
+	}
+	if exists(defaultSocket) {
+		t.Skip("a lodged is running here")
+	}
+	if got := settled(a()); got != defaultSocket {
+		t.Errorf("got %s", got)
+	}
+	pretend := filepath.Join(home, ".local/share/lodge-sim/lodge.sock")
+	if err := os.MkdirAll(filepath.Dir(pretend), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pretend, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := settled(a()); got != pretend {
+		t.Errorf("got %s, want the pretend host's", got)
+	}
+	env["LODGE_SOCKET"] = "/env"
+	if got := settled(a()); got != "/env" {
+		t.Errorf("got %s, want the environment's", got)
+	}
+	given := a()
+	given.socket = "/flag"
+	if got := settled(given); got != "/flag" {
+		t.Errorf("got %s, want the flag's", got)
+	}
+}
+
+func TestInputIsRead(t *testing.T) {
+	for s, want := range map[string]int{"512": 512, "4GB": 4096, "4g": 4096, "512MiB": 512, "0": 0, "-1": -1} {
+		if got, err := memorySize(s); err != nil || got != want {
+			t.Errorf("memorySize(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "x", "1.5KiB", "512KiB"} {
+		if got, err := memorySize(s); err == nil {
+			t.Errorf("memorySize(%q) = %d, want an error", s, got)
+		}
+	}
+	dir := t.TempDir()
+	private := filepath.Join(dir, "id")
+	if err := os.WriteFile(private, []byte("-----BEGIN OPENSSH PRIVATE KEY-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{home: dir, in: strings.NewReader(strings.Repeat("x", userDataMost+1))}
+	if _, err := a.sshKeys([]string{private}); err == nil || !strings.Contains(err.Error(), "private key") {
+		t.Errorf("a private key: %v", err)
+	}
+	if _, err := a.userData("-"); err == nil || !strings.Contains(err.Error(), "64 KiB") {
+		t.Errorf("too much user data: %v", err)
+	}
+}
+
+func TestAgesAreWrittenInOneUnit(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 5 * time.Second: "5s", 119 * time.Second: "119s", 2 * time.Minute: "2m", 3 * time.Hour: "3h", 72 * time.Hour: "3d",
+	} {
+		if got := age(noon, noon.Add(-d)); got != want {
+			t.Errorf("age of %s is %s, want %s", d, got, want)
+		}
+	}
+	if got := age(noon, time.Time{}); got != "" {
+		t.Errorf("age of never is %s", got)
+	}
+}
+
+func TestNewsOfALogAreFound(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 512)
+	for _, c := range []struct{ name, before, now, want string }{
+		{"nothing", "ab", "ab", ""},
+		{"grown", "ab", "abcd", "cd"},
+		{"moved on", "x" + long, long + "new", "new"},
+		{"began anew", "old", "fresh", "fresh"},
+		{"from nothing", "", "ab", "ab"},
+	} {
+		if got := string(added([]byte(c.before), []byte(c.now))); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestATerminalIsNotTakenOver(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain\tä\n":                      "plain\tä\n",
+		"a\x1b[1;31mred\x1b[0mb":          "aredb",
+		"\x1b]0;title\x07x":               "x",
+		"\x1b]0;title\x1b\\x":             "x",
+		"\x1bPdcs\x1b\\x":                 "x",
+		"\x1b(Bx":                         "x",
+		"bell\x07back\x08\x7f":            "bellback",
+		"\x1b]never ended\nnext line":     "\nnext line",
+		"\x1b[2J\x1b[H\x1bclogin\r\nok: ": "login\nok: ",
+	} {
+		var out bytes.Buffer
+		w := &tame{w: &out}
+		for i := range len(in) { // byte by byte: a sequence may be cut anywhere
+			if _, err := w.Write([]byte{in[i]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out.String() != want {
+			t.Errorf("%q became %q, want %q", in, out.String(), want)
+		}
+	}
+}
+
+func TestSSHIsReadyWhenItGreets(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	greetings := make(chan string, 2)
+	go func() {
+		for g := range greetings {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte(g))
+			c.Close()
+		}
+	}()
+	defer close(greetings)
+	greetings <- "SSH-2.0-OpenSSH_9.2\r\n"
+	if err := sshAnswers(context.Background(), l.Addr().String(), 5*time.Second); err != nil {
+		t.Error(err)
+	}
+	greetings <- "HTTP/1.1 400\r\n"
+	if err := sshAnswers(context.Background(), l.Addr().String(), 5*time.Second); err == nil {
+		t.Error("a web server counts as SSH")
+	}
+}
+
+func TestAnInterruptIsNoError(t *testing.T) {
+	b := newBench(t)
+	b.on("POST /v1/instances", seen("requested", "creating")).on("GET /v1/instances/"+web1ID, seen("building", "creating"))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if code := b.app.run(ctx, []string{"create", "web1", "--no-ssh-key", "--wait"}); code != exitInterrupted {
+		t.Errorf("exit %d: %s", code, b.err.String())
+	}
+}
+
+func TestAFollowEndsWithAnInterrupt(t *testing.T) {
+	b := newBench(t)
+	b.on("GET /v1/events", wire.List[wire.Event]{}).on("GET /v1/instances/"+web1ID+"/console-log", raw("login: "), raw("login: ann\n"))
+	for _, args := range [][]string{{"events", "--follow"}, {"console-log", "web1", "--follow"}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if code := b.app.run(ctx, args); code != exitOK {
+			t.Errorf("%v: exit %d: %s", args, code, b.err.String())
+		}
+		cancel()
+	}
+	if b.out.String() != "login: ann\n" {
+		t.Errorf("printed %q", b.out.String())
+	}
+}
+
+func TestDeletingForgetsHostKeys(t *testing.T) {
+	b := newBench(t)
+	b.on("DELETE /v1/instances/"+web1ID, seen("running", "deleting"))
+	path := b.app.knownHosts(web1ID)
+	b.put(t, strings.TrimPrefix(path, b.dir), "lodge-"+web1ID+" ssh-ed25519 AAAA\n")
+	if code := b.run("delete", "web1", "--yes"); code != exitOK || exists(path) {
+		t.Errorf("exit %d, known hosts still there: %t", code, exists(path))
+	}
+}
+
+func flagNamed(t *testing.T, manual []byte, command string) func(*pflag.Flag) {
+	return func(f *pflag.Flag) {
+		if f.Name != "help" && !bytes.Contains(manual, []byte("--"+f.Name)) {
+			t.Errorf("docs/cli.md does not name --%s of lodge %s", f.Name, command)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"lodge/api/wire"
+)
+
+func debian(state string) wire.Image {
+	return wire.Image{
+		ID: imageID, Name: "debian-12", TenantID: homeID, Labels: map[string]string{}, CreatedAt: ago(50 * time.Hour), UpdatedAt: ago(time.Hour),
+		Public: true, Default: true, Source: "url", URL: "https://images.example/d.qcow2", Firmware: "uefi", LoginUser: "debian",
+		State: state, Format: "qcow2", SizeBytes: 350 << 20, VirtualSize: 3 << 30, SHA256: "ab12", BytesDone: 100 << 20, BytesTotal: 350 << 20,
+	}
+}
+
+func usageOf(names ...string) wire.Usage {
+	amounts := wire.Amounts{
+		InstanceHours: "1.500000", VCPUHours: "3.000000", MemoryGiBHours: "6.000000", DiskGiBHours: "30.000000",
+		InstanceMS: "5400000", VCPUMS: "10800000", MemoryMiBMS: "22118400000", DiskGiBMS: "108000000", Open: true,
+	}
+	t := wire.TenantUsage{TenantID: homeID, Tenant: "default", Amounts: amounts, Instances: []wire.InstanceUsage{}}
+	for _, n := range names {
+		t.Instances = append(t.Instances, wire.InstanceUsage{ID: db1ID, Name: n, Amounts: amounts})
+	}
+	return wire.Usage{From: ago(24 * time.Hour), To: ago(0), At: ago(0), Tenants: []wire.TenantUsage{t}}
+}
+
+func TestUsageAndEventsAreShown(t *testing.T) {
+	event := func(seq int64, what, message string) wire.Event {
+		return wire.Event{Seq: seq, At: ago(time.Minute), TenantID: homeID, Kind: "instance", ObjectID: web1ID, Name: "web1",
+			Type: "instance." + what, Message: message, Data: map[string]string{}}
+	}
+	two := wire.List[wire.Event]{Items: []wire.Event{event(7, "created", "The instance web1 was asked for."), event(9, "running", "The instance web1 runs.")}}
+	more := two
+	more.Next = "9"
+	rest := wire.List[wire.Event]{Items: []wire.Event{event(12, "stopped", "The instance web1 is stopped.")}}
+	runGolden(t, []golden{
+		{"usage", "usage", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-json", "usage --tenant acme -o json", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-month", "usage web1 --month 2026-11", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-from", "usage --from 2026-11-01 --to 2026-11-02T12:30:00+01:00", func(b *bench) { b.on("GET /v1/usage", usageOf()) }},
+		{"usage-deleted", "usage db1", func(b *bench) { b.on("GET /v1/instances", instances()).on("GET /v1/usage", usageOf("db1")) }},
+		{"usage-deleted-twice", "usage db1", func(b *bench) { b.on("GET /v1/instances", instances()).on("GET /v1/usage", usageOf("db1", "db1")) }},
+		{"usage-nobody", "usage db1", func(b *bench) { b.on("GET /v1/instances", instances()).on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-bad-month", "usage --month november", nil},
+		{"usage-both", "usage --month 2026-11 --from 2026-11-02", nil},
+		{"events", "events", func(b *bench) { b.on("GET /v1/events", two) }},
+		{"events-parts", "events web1 --after 5 --tail 2", func(b *bench) { b.on("GET /v1/events", more, rest) }},
+		{"events-json", "events -o json --tail 1", func(b *bench) { b.on("GET /v1/events", two) }},
+		{"events-follow", "events --follow -o json", func(b *bench) {
+			b.on("GET /v1/events", two, rest, wire.List[wire.Event]{}, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
+		}},
+	})
+}
+
+func TestImagesAreImported(t *testing.T) {
+	upload := func(b *bench) {
+		b.put(t, "d.qcow2", "QFI...")
+		b.on("POST /v1/images", status{201, debian("active")})
+	}
+	queued, part := debian("queued"), debian("importing")
+	queued.BytesDone, queued.BytesTotal = 0, 0
+	broken := debian("error")
+	broken.Problem = &wire.Problem{Code: "checksum_mismatch", Message: "The bytes do not have the promised sha256.", Since: ago(time.Minute)}
+	fetch := func(answers ...any) func(*bench) {
+		return func(b *bench) { b.on("POST /v1/images", status{202, queued}).on("GET /v1/images/"+imageID, answers...) }
+	}
+	runGolden(t, []golden{
+		{"image-import-stdin", "image import - --name debian-12", func(b *bench) {
+			upload(b)
+			b.in.Reset("QFI...")
+		}},
+		{"image-import-refused", "image import - --name debian-12", func(b *bench) {
+			b.in.Reset("PK")
+			b.on("POST /v1/images", problem{Status: 400, Code: "image_format", Detail: "The bytes are neither raw nor qcow2."})
+		}},
+		{"image-import-url", "image import https://images.example/d.qcow2 --name debian-12 --sha256 sha256:AB12 --firmware uefi --user debian --public --default", fetch(part, debian("active"))},
+		{"image-import-url-bad", "image import https://images.example/d.qcow2 --name debian-12", fetch(part, broken)},
+		{"image-import-url-later", "image import https://images.example/d.qcow2 --name debian-12 --no-wait", fetch()},
+		{"image-import-url-late", "image import https://images.example/d.qcow2 --name debian-12 --timeout 500ms", fetch(part)},
+		{"image-import-nameless", "image import x.raw", nil},
+		{"image-import-missing", "image import x.raw --name x", nil},
+		{"image-import-folder", "image import . --name x", nil},
+		{"image-list", "image list", func(b *bench) {
+			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active"), part}})
+		}},
+		{"image-show", "image show debian-12", func(b *bench) { b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{broken}}) }},
+		{"image-delete", "image delete debian-12", func(b *bench) {
+			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).on("DELETE /v1/images/"+imageID, nil)
+		}},
+		{"image-delete-used", "image delete debian-12", func(b *bench) {
+			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).
+				on("DELETE /v1/images/"+imageID, problem{Status: 409, Code: "in_use", Detail: "The image debian-12 is used by 1 instance."})
+		}},
+	})
+	b := newBench(t)
+	upload(b)
+	if code := b.run("image", "import", b.dir+"/d.qcow2", "--name", "debian-12", "--tenant", "acme", "--public"); code != exitOK {
+		t.Errorf("exit %d: %s", code, b.err.String())
+	}
+	if want := "POST /v1/images?name=debian-12&public=true&tenant=acme QFI..."; b.asked[0] != want {
+		t.Errorf("asked %s, want %s", b.asked[0], want)
+	}
+}
+
+func TestSmallNounsAreShown(t *testing.T) {
+	acme := wire.Tenant{ID: acmeID, Name: "acme", Labels: map[string]string{"plan": "gold"}, CreatedAt: ago(49 * time.Hour)}
+	tenants := wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}
+	flavor := wire.Flavor{ID: "c2-m4", VCPUs: 2, MemoryMiB: 4096, DiskGiB: 20, CreatedAt: ago(time.Hour)}
+	network := wire.Network{ID: netID, Name: "default", TenantID: homeID, Labels: map[string]string{}, CreatedAt: ago(time.Hour), Default: true,
+		Subnets: []wire.Subnet{{ID: "s", CIDR: "10.77.0.0/24", Gateway: "10.77.0.1", DHCP: true, DNS: []string{}}}}
+	host := wire.Host{ID: "h", Name: "rack1", VCPUs: 8, MemoryMiB: 32768, Accel: "kvm", Version: "v0.1", Hypervisor: "QEMU 7.2.0, libvirt 9.0.0", HeartbeatAt: ago(4 * time.Second)}
+	runGolden(t, []golden{
+		{"tenant-create", "tenant create acme --label plan=gold", func(b *bench) { b.on("POST /v1/tenants", acme) }},
+		{"tenant-list", "tenant list", func(b *bench) { b.on("GET /v1/tenants", tenants) }},
+		{"tenant-show", "tenant show acme", func(b *bench) { b.on("GET /v1/tenants", tenants) }},
+		{"tenant-delete", "tenant delete acme", func(b *bench) { b.on("GET /v1/tenants", tenants).on("DELETE /v1/tenants/"+acmeID, nil) }},
+		{"flavor-list", "flavor list", func(b *bench) { b.on("GET /v1/flavors", wire.List[wire.Flavor]{Items: []wire.Flavor{flavor}}) }},
+		{"flavor-show", "flavor show c2-m4", func(b *bench) { b.on("GET /v1/flavors/c2-m4", flavor) }},
+		{"flavor-create", "flavor create c2-m4 --vcpus 2 --memory 4GB --disk 20GB", func(b *bench) { b.on("POST /v1/flavors", flavor) }},
+		{"flavor-create-half", "flavor create c2-m4 --vcpus 2", nil},
+		{"flavor-delete", "flavor delete c2-m4", func(b *bench) { b.on("GET /v1/flavors/c2-m4", flavor).on("DELETE /v1/flavors/c2-m4", nil) }},
+		{"network-list", "network list", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
+		{"network-show", "network show default", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
+		{"host-list", "host list", func(b *bench) { b.on("GET /v1/hosts", wire.List[wire.Host]{Items: []wire.Host{host}}) }},
+		{"version", "version", func(b *bench) { b.on("GET /v1/version", wire.Version{Version: "v0.1", API: "v1"}) }},
+		{"complete-instances", "__complete show w", nil},
+		{"complete-first-only", "__complete show web1 w", nil},
+		{"complete-output", "__complete list -o j", nil},
+	})
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lodge/api/client"
+	"lodge/api/wire"
+)
+
+// power is a command that changes the power of an instance.
+type power struct {
+	use, short, long, example string
+	force                     string // help of --force, "" without
+	ssh                       bool   // can wait for SSH
+	till                      string // what --wait waits for
+	doing                     string
+	ask                       func(ctx context.Context, c *client.Client, id string, force bool) (wire.Instance, error)
+}
+
+func (a *app) startCommand() *cobra.Command {
+	return a.powerCommand(power{
+		use: "start NAME", short: "Start an instance", example: "  lodge start web1 --wait-for ssh",
+		ssh: true, till: waitRunning, doing: "is being started",
+		ask: func(ctx context.Context, c *client.Client, id string, _ bool) (wire.Instance, error) {
+			return c.StartInstance(ctx, id)
+		},
+	})
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	return a.powerCommand(power{
+		use: "stop NAME", short: "Stop an instance", example: "  lodge stop web1 --wait\n  lodge stop web1 --force",
+		long: "stop asks the guest to shut down, and switches it off when it does not in time. Its disk and\n" +
+			"address stay.",
+		force: "pull the plug at once", till: waitStopped, doing: "is being stopped",
+		ask: func(ctx context.Context, c *client.Client, id string, force bool) (wire.Instance, error) {
+			return c.StopInstance(ctx, id, force)
+		},
+	})
+}
+
+func (a *app) rebootCommand() *cobra.Command {
+	return a.powerCommand(power{
+		use: "reboot NAME", short: "Reboot an instance", example: "  lodge reboot web1 --wait-for ssh",
+		force: "push the reset button", ssh: true, till: waitRunning, doing: "is being rebooted",
+		ask: func(ctx context.Context, c *client.Client, id string, force bool) (wire.Instance, error) {
+			return c.RebootInstance(ctx, id, force)
+		},
+	})
+}
+
+func (a *app) powerCommand(p power) *cobra.Command {
+	var w waiting
+	var force bool
+	cmd := &cobra.Command{
+		Use: p.use, Short: p.short, Long: p.long, Example: p.example,
+		Args:              takes(1, 1),
+		ValidArgsFunction: a.names(1, a.instanceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := w.check(); err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			in, err := a.instance(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			if in, err = p.ask(cmd.Context(), c, in.ID, force); err != nil {
+				return err
+			}
+			return a.settleOn(cmd, c, in, w, p.till, p.doing)
+		},
+	}
+	if p.force != "" {
+		cmd.Flags().BoolVar(&force, "force", false, p.force)
+	}
+	if p.ssh {
+		w.registerFor(a, cmd)
+	} else {
+		w.register(cmd, stateOf(p.till))
+	}
+	return cmd
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var w waiting
+	var yes, force bool
+	cmd := &cobra.Command{
+		Use:     "delete NAME...",
+		Aliases: []string{"rm"},
+		Short:   "Delete instances with their disks",
+		Long: "delete asks for the end of instances: guest, root disk, address. There is no way back, so it asks\n" +
+			"first; without a terminal it wants --yes.",
+		Example:           "  lodge delete web1\n  lodge delete job1 job2 job3 --yes --wait",
+		Args:              takes(1, -1),
+		ValidArgsFunction: a.names(-1, a.instanceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := w.check(); err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			found, err := a.instances(cmd.Context(), c, args)
+			if err != nil {
+				return err
+			}
+			if err := a.confirm(fmt.Sprintf("Delete %s and all data on it?", strings.Join(args, ", ")), yes); err != nil {
+				return err
+			}
+			return a.deleteAll(cmd.Context(), c, found, force, w)
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&force, "force", false, "do not let the guest shut down first")
+	w.register(cmd, "gone")
+	return cmd
+}
+
+// instances finds them all before anything happens to one; a name that is given
+// twice counts once.
+func (a *app) instances(ctx context.Context, c *client.Client, names []string) ([]wire.Instance, error) {
+	var found []wire.Instance
+	seen := map[string]bool{}
+	for _, name := range names {
+		in, err := a.instance(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[in.ID] {
+			seen[in.ID] = true
+			found = append(found, in)
+		}
+	}
+	return found, nil
+}
+
+func (a *app) deleteAll(ctx context.Context, c *client.Client, found []wire.Instance, force bool, w waiting) error {
+	for i, in := range found {
+		out, err := c.DeleteInstance(ctx, in.ID, force)
+		switch {
+		case client.IsNotFound(err): // gone between the look and the wish
+			out = in
+			out.State = "gone"
+		case err != nil:
+			return err
+		}
+		found[i] = out
+		a.forgetHost(in.ID)
+	}
+	for i, in := range found {
+		if !w.wait {
+			continue
+		}
+		if err := a.awaitGone(ctx, c, in, w.timeout); err != nil {
+			return err
+		}
+		found[i].State, found[i].Task = "gone", ""
+	}
+	return a.print(list(found), func() writer {
+		names := make([]string, 0, len(found))
+		for _, in := range found {
+			names = append(names, in.Name)
+		}
+		if w.wait {
+			return line(strings.Join(names, ", ") + " deleted.")
+		}
+		return line(strings.Join(names, ", ") + " will be deleted.")
+	})
+}
+
+// confirm asks a person. Nobody to ask is a no.
+func (a *app) confirm(question string, yes bool) error {
+	if yes {
+		return nil
+	}
+	if !a.ttyIn {
+		return usagef("%s Say --yes, for there is no terminal to ask on.", question)
+	}
+	fmt.Fprintf(a.err, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(a.in).ReadString('\n') // the end of input is a no
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return codedError{exitError, "Nothing was deleted."}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lodge/api/client"
+	"lodge/api/wire"
+)
+
+func (a *app) usageCommand() *cobra.Command {
+	var month, from, to string
+	cmd := &cobra.Command{
+		Use:   "usage [INSTANCE]",
+		Short: "Show what was used, by tenant and instance",
+		Long: "usage shows instance hours, vCPU-hours, and GiB-hours of memory and disk in a period, deleted instances\n" +
+			"included. Times are UTC; --to is not included. Without a period it is the present month.\n" +
+			"The hours are rounded to six places; `-o json` has the exact milliseconds too.",
+		Example: `  lodge usage
+  lodge usage --month 2026-11
+  lodge usage web1 --from 2026-11-01 --to 2026-11-08 -o json`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: a.names(1, a.instanceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			start, end, err := period(month, from, to)
+			if err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			q := client.UsageQuery{Tenant: a.tenant, From: stamp(start), To: stamp(end)}
+			if len(args) > 0 {
+				if q.Instance, err = a.meteredInstance(cmd.Context(), c, q, args[0]); err != nil {
+					return err
+				}
+			}
+			u, err := c.Usage(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return a.print(u, func() writer { return usageTable(u) })
+		},
+	}
+	cmd.Flags().StringVar(&month, "month", "", "a whole month, as 2026-11")
+	cmd.Flags().StringVar(&from, "from", "", "first day or moment, as 2026-11-01 or 2026-11-01T12:00:00Z")
+	cmd.Flags().StringVar(&to, "to", "", "day or moment that is no longer counted")
+	return cmd
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// meteredInstance gives the id of an instance that is there or was in the
+// period: a bill outlives its instance.
+func (a *app) meteredInstance(ctx context.Context, c *client.Client, q client.UsageQuery, arg string) (string, error) {
+	if uuid.MatchString(arg) {
+		return strings.ToLower(arg), nil
+	}
+	in, err := a.instance(ctx, c, arg)
+	if err == nil {
+		return in.ID, nil
+	}
+	if code, _ := a.explain(err); code != exitNotFound {
+		return "", err
+	}
+	u, err := c.Usage(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, t := range u.Tenants {
+		for _, i := range t.Instances {
+			if i.Name == arg {
+				ids = append(ids, i.ID)
+			}
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return "", notFoundf("There is no instance %s, and none of that name used anything in the period.", arg)
+	case 1:
+		return ids[0], nil
+	}
+	return "", usagef("Several deleted instances were named %s; give one of their ids: %s.", arg, join(ids))
+}
+
+func usageTable(u wire.Usage) *table {
+	t := &table{header: []string{"TENANT", "INSTANCE", "HOURS", "VCPU-HOURS", "MEM-GIB-HOURS", "DISK-GIB-HOURS", "OPEN"}}
+	row := func(tenant, name string, n wire.Amounts) {
+		t.add(tenant, name, n.InstanceHours, n.VCPUHours, n.MemoryGiBHours, n.DiskGiBHours, yesNo(n.Open))
+	}
+	for _, tenant := range u.Tenants {
+		for _, i := range tenant.Instances {
+			row(tenant.Tenant, i.Name, i.Amounts)
+		}
+		row(tenant.Tenant, "(all)", tenant.Amounts)
+	}
+	return t
+}

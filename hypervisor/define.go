@@ -1,0 +1,105 @@
+package hypervisor
+
+import (
+	"context"
+	"fmt"
+
+	"libvirt.org/go/libvirt"
+
+	"lodge/cloud"
+	"lodge/virt"
+)
+
+// DefineGuest makes the definition of the next start equal to the spec. A
+// running guest runs on unchanged. Returns CodeGuestForeign when a domain that
+// is not lodge's has the id or the name, CodeGuestFailed when libvirt refuses.
+// https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainDefineXMLFlags
+func (h *Host) DefineGuest(ctx context.Context, spec cloud.GuestSpec) error {
+	err := h.do(ctx, "define guest", func(ctx context.Context, c *libvirt.Connect) error { return h.define(ctx, c, spec) })
+	if err != nil {
+		return fmt.Errorf("define guest %s: %w", spec.ID, err)
+	}
+	return nil
+}
+
+func (h *Host) define(ctx context.Context, c *libvirt.Connect, spec cloud.GuestSpec) error {
+	d, err := own(c, spec.ID)
+	if err == nil && d == nil {
+		err = nameFree(c, spec.ID)
+	}
+	free(d)
+	if err != nil {
+		return refused(err, "The host could not be asked for the guest.")
+	}
+	f, err := h.know()
+	if err != nil {
+		return err
+	}
+	dom, err := domain(spec, f.shape, consolePath(h.opts.ConsoleDir, spec.ID))
+	if err != nil {
+		return err
+	}
+	text, err := dom.Marshal()
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d, err = c.DomainDefineXMLFlags(text, h.opts.defineFlags)
+	free(d)
+	return refused(err, "The host refused the guest's definition; the operator finds the cause in the log.")
+}
+
+// nameFree returns CodeGuestForeign when another domain has the guest's name.
+func nameFree(c *libvirt.Connect, id string) error {
+	d, err := findName(c, id)
+	if d != nil {
+		free(d)
+		return foreign()
+	}
+	return err
+}
+
+// RemoveGuest switches off and undefines, with NVRAM, saved memory, metadata of
+// snapshots and console log. A guest that is not there is removed already;
+// returns CodeGuestForeign when the domain is not lodge's.
+// https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainUndefineFlags
+func (h *Host) RemoveGuest(ctx context.Context, id string) error {
+	err := h.do(ctx, "remove guest", func(ctx context.Context, c *libvirt.Connect) error { return remove(ctx, c, id) })
+	if err == nil {
+		err = removeConsole(h.opts.ConsoleDir, id)
+	}
+	if err != nil {
+		return fmt.Errorf("remove guest %s: %w", id, err)
+	}
+	return nil
+}
+
+const undefineAll = libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE |
+	libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+	libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+	libvirt.DOMAIN_UNDEFINE_NVRAM
+
+func remove(ctx context.Context, c *libvirt.Connect, id string) error {
+	d, err := own(c, id)
+	if d == nil {
+		return refused(err, "The host could not be asked for the guest.")
+	}
+	defer free(d)
+	if err := unlessOff(d, d.Destroy()); err != nil {
+		return refused(err, "The guest could not be switched off.")
+	}
+	if ctx.Err() != nil {
+		return refused(ctx.Err(), "")
+	}
+	err = d.UndefineFlags(undefineAll)
+	if virt.Is(err, libvirt.ERR_INVALID_ARG) || virt.Is(err, libvirt.ERR_NO_SUPPORT) {
+		err = d.UndefineFlags(libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE) // the test driver knows no NVRAM
+	}
+	// A domain that was undefined while it ran is gone once it is off.
+	if virt.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	return refused(err, "The guest's definition could not be removed.")
+}

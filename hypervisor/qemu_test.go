@@ -1,0 +1,168 @@
+package hypervisor
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirtxml"
+
+	"lodge/cloud"
+	"lodge/hypervisor/contract"
+)
+
+func small(t testing.TB, disk cloud.GuestDisk) cloud.GuestSpec {
+	t.Helper()
+	return cloud.GuestSpec{ID: contract.NewID(), VCPUs: 1, MemoryMiB: 64, Firmware: cloud.FirmwareBIOS, Disks: []cloud.GuestDisk{disk}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// up defines and starts a guest, and removes it when the test ends.
+func up(t testing.TB, h *Host, spec cloud.GuestSpec) {
+	t.Helper()
+	ctx := context.Background()
+	must(t, h.DefineGuest(ctx, spec))
+	t.Cleanup(func() { must(t, h.RemoveGuest(ctx, spec.ID)) })
+	must(t, h.PowerGuest(ctx, spec.ID, cloud.ActStart))
+}
+
+func TestQEMUStartsAGuestWithSeedAndNIC(t *testing.T) {
+	needWorld(t)
+	h := open(t, "qemu:///system", AccelAuto)
+	conn := dial(t, "qemu:///system")
+	netID, dir := contract.NewID(), sharedDir(t)
+	def := libvirtxml.Network{Name: cloud.HostNetworkName(netID), Bridge: &libvirtxml.NetworkBridge{Name: cloud.BridgeName(netID)}}
+	text, err := def.Marshal()
+	must(t, err)
+	network, err := conn.NetworkCreateXML(text)
+	must(t, err)
+	t.Cleanup(func() { _ = network.Destroy(); _ = network.Free() })
+
+	spec := small(t, blank(t, dir))
+	seed := blank(t, dir)
+	seed.ReadOnly, seed.Serial = true, "seed"
+	spec.Disks = append(spec.Disks, seed)
+	spec.NICs = []cloud.GuestNIC{{MAC: "52:54:00:12:34:56", NetworkID: netID}}
+	up(t, h, spec)
+	out, err := exec.Command("ip", "-o", "link", "show", "master", cloud.BridgeName(netID)).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "fe:54:00:12:34:56") {
+		t.Errorf("no tap on the bridge: %v: %s", err, out)
+	}
+}
+
+func TestGuestThatHangsBlocksNobodyElse(t *testing.T) {
+	needWorld(t)
+	h := open(t, "qemu:///system", AccelAuto)
+	dir := sharedDir(t)
+	stuck, other := small(t, blank(t, dir)), small(t, blank(t, dir))
+	up(t, h, stuck)
+	pid := qemuPID(t, stuck.ID)
+	must(t, syscall.Kill(pid, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) }) // before up's, which removes it
+
+	results := make(chan error, 6)
+	for range cap(results) {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			results <- h.PowerGuest(ctx, stuck.ID, cloud.ActReset)
+		}()
+	}
+	time.Sleep(200 * time.Millisecond) // they are on their way
+	began := time.Now()
+	up(t, h, other)
+	started := time.Since(began)
+	got, err := h.LookGuests(context.Background(), nil)
+	must(t, err)
+	if got[stuck.ID].State != cloud.GuestRunning || got[other.ID].State != cloud.GuestRunning {
+		t.Errorf("seen beside a guest that hangs: %v", got)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("start beside a guest that hangs took %s, with a look %s", started, took)
+	}
+	for range cap(results) {
+		if err := <-results; cloud.CodeOf(err) != cloud.CodeTimeout {
+			t.Errorf("act on a guest that hangs: %v", err)
+		}
+	}
+}
+
+func qemuPID(t *testing.T, id string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/run/libvirt/qemu", cloud.GuestName(id)+".pid"))
+	must(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	return pid
+}
+
+func TestHostOpensWhileLibvirtIsDown(t *testing.T) {
+	needWorld(t)
+	libvirtd("stop")(t)
+	t.Cleanup(func() { libvirtd("start")(t) })
+	h := open(t, "qemu:///system", AccelAuto)
+	ctx := context.Background()
+	if _, err := h.LookGuests(ctx, nil); cloud.CodeOf(err) != cloud.CodeHypervisor {
+		t.Errorf("look: %v", err)
+	}
+	if _, err := h.Describe(ctx); cloud.CodeOf(err) != cloud.CodeHypervisor {
+		t.Errorf("describe: %v", err)
+	}
+	libvirtd("start")(t)
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, err := h.LookGuests(ctx, nil)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKilledQEMUIsACrash(t *testing.T) {
+	needWorld(t)
+	h := open(t, "qemu:///system", AccelAuto)
+	spec := small(t, blank(t, sharedDir(t)))
+	up(t, h, spec)
+	must(t, syscall.Kill(qemuPID(t, spec.ID), syscall.SIGKILL))
+	awaitOff(t, h, spec.ID, cloud.OffCrashed)
+}
+
+func TestQEMUKilledWhileLibvirtIsDownIsNoShutdown(t *testing.T) {
+	needWorld(t)
+	h := open(t, "qemu:///system", AccelAuto)
+	spec := small(t, blank(t, sharedDir(t)))
+	up(t, h, spec)
+	pid := qemuPID(t, spec.ID)
+	libvirtd("kill")(t)
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	libvirtd("start")(t)
+	awaitOff(t, h, spec.ID, cloud.OffCrashed)
+}
+
+func awaitOff(t *testing.T, h *Host, id string, why cloud.OffReason) {
+	t.Helper()
+	var g cloud.Guest
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		got, err := h.LookGuests(context.Background(), []string{id})
+		if g = got[id]; err == nil && g.State == cloud.GuestOff {
+			break
+		}
+	}
+	if g.State != cloud.GuestOff || g.OffReason != why {
+		t.Errorf("seen %+v, want off because %q", g, why)
+	}
+}

@@ -1,0 +1,139 @@
+package hypervisor
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"libvirt.org/go/libvirt"
+
+	"lodge/cloud"
+)
+
+// watcher collects what WatchGuests has to tell, each guest once however often
+// it moved, so that a slow listener costs no memory.
+type watcher struct {
+	bell chan struct{} // holds at most one ring
+
+	mu    sync.Mutex
+	moved map[string]struct{}
+	links []bool
+}
+
+func (w *watcher) ring() {
+	select {
+	case w.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watcher) take() (links []bool, moved []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	links, moved = w.links, slices.Collect(maps.Keys(w.moved))
+	w.links = nil
+	clear(w.moved)
+	return links, moved
+}
+
+// WatchGuests calls moved with the id of each guest whose life changed, and
+// link(false) when the link to libvirt breaks (or is down at the start),
+// link(true) when it is back. It returns when ctx ends. The calls come one after
+// the other; while the link is down changes go untold.
+func (h *Host) WatchGuests(ctx context.Context, moved func(id string), link func(up bool)) error {
+	w := &watcher{bell: make(chan struct{}, 1), moved: map[string]struct{}{}}
+	h.mu.Lock()
+	if !h.up {
+		w.links = []bool{false}
+		w.ring()
+	}
+	h.watchers[w] = struct{}{}
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, w)
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.bell:
+		}
+		links, ids := w.take()
+		for _, up := range links {
+			link(up)
+		}
+		for _, id := range ids {
+			moved(id)
+		}
+	}
+}
+
+// tellLink tells of a connection that was greeted, or lost.
+func (h *Host) tellLink(up bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.up = up
+	for w := range h.watchers {
+		w.mu.Lock()
+		w.links = append(w.links, up)
+		if len(w.links) > 2 { // only the last word and the one before it say something
+			w.links = w.links[len(w.links)-2:]
+		}
+		w.mu.Unlock()
+		w.ring()
+	}
+}
+
+// tellMoved is told by libvirt's event loop and must not call libvirt.
+func (h *Host) tellMoved(d *libvirt.Domain) {
+	name, err := d.GetName() // kept in the handle
+	if err != nil {
+		return
+	}
+	id, ours := strings.CutPrefix(name, cloud.GuestName(""))
+	if !ours {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w := range h.watchers {
+		w.mu.Lock()
+		w.moved[id] = struct{}{}
+		w.mu.Unlock()
+		w.ring()
+	}
+}
+
+// subscribe asks a new connection for lifecycle and reboot events. An event is
+// filtered by name, for asking for its mark would be a call. deaf has to be called when the
+// connection is lost, for each registration holds a reference to it. libvirt
+// drops that one under a lock that freeing the connection takes too, so the last
+// reference must be another: one is kept here.
+// https://libvirt.org/html/libvirt-libvirt-domain.html#virConnectDomainEventRegisterAny
+func (h *Host) subscribe(c *libvirt.Connect) (deaf func(), err error) {
+	if err := c.Ref(); err != nil {
+		return nil, err
+	}
+	life, err := c.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain, _ *libvirt.DomainEventLifecycle) {
+		h.tellMoved(d)
+	})
+	if err != nil {
+		_, _ = c.Close()
+		return nil, err
+	}
+	reboot, err := c.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain) { h.tellMoved(d) })
+	if err != nil {
+		_ = c.DomainEventDeregister(life)
+		_, _ = c.Close()
+		return nil, err
+	}
+	return func() {
+		_ = c.DomainEventDeregister(life)
+		_ = c.DomainEventDeregister(reboot)
+		_, _ = c.Close()
+	}, nil
+}

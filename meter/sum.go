@@ -1,0 +1,110 @@
+package meter
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"lodge/cloud"
+)
+
+// Total is what one resource, or one tenant, used.
+type Total struct {
+	TenantID   string
+	ResourceID string // "" in the total of a tenant
+	Resource   string // its name, as last metered
+	Amounts
+}
+
+// Amounts are the sums by meter.
+type Amounts struct {
+	Instance Quantity // milliseconds
+	VCPU     Quantity // vCPUs x milliseconds
+	Memory   Quantity // MiB x milliseconds
+	Disk     Quantity // GiB x milliseconds
+	Open     bool     // some of it still runs
+}
+
+func (a *Amounts) add(m cloud.Meter, q Quantity) {
+	switch m {
+	case cloud.MeterInstance:
+		a.Instance = a.Instance.Plus(q)
+	case cloud.MeterVCPU:
+		a.VCPU = a.VCPU.Plus(q)
+	case cloud.MeterMemory:
+		a.Memory = a.Memory.Plus(q)
+	case cloud.MeterDisk:
+		a.Disk = a.Disk.Plus(q)
+	}
+}
+
+// Sum adds up what the intervals hold of [from, to), by tenant and resource, in
+// that order. What still runs counts up to now. A resource whose intervals all
+// lie outside of the period is left out; one that began at this very moment is
+// there with nothing.
+func Sum(intervals []cloud.Interval, from, to, now time.Time) []Total {
+	type key struct{ tenant, resource string }
+	type entry struct {
+		Total
+		seq int64 // of the newest interval
+	}
+	sums := map[key]*entry{}
+	for _, iv := range intervals {
+		ms, counts := overlap(iv, from, to, now)
+		if !counts {
+			continue
+		}
+		k := key{iv.TenantID, iv.ResourceID}
+		t := sums[k]
+		if t == nil {
+			t = &entry{Total: Total{TenantID: iv.TenantID, ResourceID: iv.ResourceID}, seq: iv.Seq - 1}
+			sums[k] = t
+		}
+		if iv.Seq > t.seq {
+			t.seq, t.Resource = iv.Seq, iv.Resource
+		}
+		t.add(iv.Meter, Of(iv.Amount, ms))
+		t.Open = t.Open || iv.EndedAt.IsZero()
+	}
+	out := make([]Total, 0, len(sums))
+	for _, t := range sums {
+		out = append(out, t.Total)
+	}
+	slices.SortFunc(out, func(a, b Total) int {
+		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ResourceID, b.ResourceID))
+	})
+	return out
+}
+
+// overlap is how many milliseconds of the interval lie in [from, to), and
+// whether it belongs to the period at all.
+func overlap(iv cloud.Interval, from, to, now time.Time) (ms int64, counts bool) {
+	open := iv.EndedAt.IsZero()
+	start, end := iv.StartedAt.UnixMilli(), iv.EndedAt.UnixMilli()
+	if open {
+		end = now.UnixMilli()
+	}
+	start, end = max(start, from.UnixMilli()), min(end, to.UnixMilli())
+	if end > start {
+		return end - start, true
+	}
+	return 0, open && end == start && iv.StartedAt.Before(to)
+}
+
+// ByTenant adds the totals of each tenant, ordered by tenant.
+func ByTenant(totals []Total) []Total {
+	var out []Total
+	for _, t := range totals {
+		n := len(out) - 1
+		if n < 0 || out[n].TenantID != t.TenantID {
+			out = append(out, Total{TenantID: t.TenantID})
+			n++
+		}
+		out[n].Instance = out[n].Instance.Plus(t.Instance)
+		out[n].VCPU = out[n].VCPU.Plus(t.VCPU)
+		out[n].Memory = out[n].Memory.Plus(t.Memory)
+		out[n].Disk = out[n].Disk.Plus(t.Disk)
+		out[n].Open = out[n].Open || t.Open
+	}
+	return out
+}

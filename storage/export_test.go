@@ -1,0 +1,9 @@
+package storage
+
+import "lodge/cloud"
+
+// Name is the libvirt pool's, for tests that handle it as an operator would.
+func (p *Pool) Name() string { return p.name }
+
+// SeedImage is the bytes of a seed.
+func SeedImage(spec cloud.SeedSpec) ([]byte, error) { return seedImage(spec) }

@@ -1,0 +1,46 @@
+package store
+
+import "testing"
+
+// LimitPages lets the file grow no more.
+func LimitPages(t *testing.T, d *DB) {
+	t.Helper()
+	if _, err := d.writer.Exec(`PRAGMA max_page_count = 1`); err != nil { // SQLite raises it to the size
+		t.Fatal(err)
+	}
+}
+
+// WriteByReader tries to write through the pool of readers.
+func WriteByReader(d *DB) error {
+	_, err := d.reader.Exec(`DELETE FROM flavor`)
+	return err
+}
+
+// Plan is SQLite's plan of a query.
+func Plan(t *testing.T, d *DB, query string, args ...any) string {
+	t.Helper()
+	rows, err := d.reader.Query(`EXPLAIN QUERY PLAN `+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	plan := ""
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan += detail + "\n"
+	}
+	return plan
+}
+
+// DueQuery is the query of DueInstances.
+const DueQuery = dueQuery
+
+// WithCache makes the cache of instances small.
+func WithCache(d *DB, entries, bytes int) { d.cache = newInstanceCache(entries, bytes) }
+
+// Cached is how many instances are cached, and their cost in bytes.
+func Cached(d *DB) (entries, bytes int) { return len(d.cache.byID), d.cache.held }

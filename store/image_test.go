@@ -1,0 +1,234 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"lodge/cloud"
+)
+
+func (w *world) newImage(name, tenantID string, source cloud.ImageSource) cloud.Image {
+	w.t.Helper()
+	img, err := w.CreateImage(ctx, operator, w.now, cloud.NewImage{
+		ID: id("image", tenantID, name), TenantID: tenantID, Name: name, Source: source, URL: "https://example.org/i", SHA256: "promised", Firmware: cloud.FirmwareBIOS})
+	w.must(err)
+	return img
+}
+
+func (w *world) imageByID(id string) cloud.Image {
+	w.t.Helper()
+	img, err := w.Image(ctx, operator, id, "")
+	w.must(err)
+	return img
+}
+
+func (w *world) dueImages() []string {
+	w.t.Helper()
+	images, err := w.DueImages(ctx, hostID, w.now)
+	w.must(err)
+	names := []string{}
+	for _, i := range images {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+func TestAnImageByURLGoesFromQueuedToActive(t *testing.T) {
+	w := newWorld(t)
+	w.rang()
+	img := w.newImage("alpine", w.tenant.ID, cloud.SourceURL)
+	if img.State != cloud.ImageQueued || img.HostID != hostID || !w.rang() {
+		t.Fatalf("got %+v", img)
+	}
+	if got := w.dueImages(); !slices.Equal(got, []string{"alpine"}) {
+		t.Fatalf("got %v", got)
+	}
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageImporting}))
+	w.must(w.ImageProgress(ctx, img.ID, 10, 100))
+	got := w.imageByID(img.ID)
+	if got.State != cloud.ImageImporting || got.BytesDone != 10 || got.BytesTotal != 100 || got.SHA256 != "promised" {
+		t.Fatalf("got %+v", got)
+	}
+	info := &cloud.ImageInfo{Format: cloud.FormatRaw, SHA256: "measured", SizeBytes: 100, VirtualSize: 200}
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: info}))
+	got = w.imageByID(img.ID)
+	if got.State != cloud.ImageActive || got.Format != cloud.FormatRaw || got.SHA256 != "measured" || got.SizeBytes != 100 || got.VirtualSize != 200 || got.BytesDone != 100 {
+		t.Fatalf("got %+v", got)
+	}
+	revision := got.Revision
+	w.must(w.RecordImage(ctx, w.later(time.Second), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: info}))
+	w.must(w.ImageProgress(ctx, img.ID, 1, 1)) // a late one
+	if got := w.imageByID(img.ID); got.Revision != revision || got.BytesDone != 100 {
+		t.Fatalf("a repeat changed it: %+v", got)
+	}
+	if got := w.dueImages(); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	want := []string{"image.created", "image.importing", "image.active"}
+	if got := w.eventTypes(img.ID); !slices.Equal(got, want) {
+		t.Fatalf("got events %v", got)
+	}
+}
+
+func TestAFailedImportWaitsForItsRetry(t *testing.T) {
+	w := newWorld(t)
+	img := w.newImage("alpine", w.tenant.ID, cloud.SourceURL)
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageQueued,
+		Problem: &cloud.Problem{Code: cloud.CodeURLFailed, Message: "404.", RetryAt: w.now.Add(time.Minute), Attempts: 1}}))
+	if got := w.dueImages(); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	w.later(time.Minute)
+	if got := w.dueImages(); len(got) != 1 {
+		t.Fatalf("got %v", got)
+	}
+	// A removal does not wait for the import, but for its own failures.
+	w.later(-time.Second)
+	w.must(w.DeleteImage(ctx, operator, w.now, img.ID))
+	if got := w.dueImages(); len(got) != 1 {
+		t.Fatalf("got %v", got)
+	}
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageQueued,
+		Problem: &cloud.Problem{Code: cloud.CodeStorage, Message: "No.", RetryAt: w.now.Add(time.Minute), Attempts: 1}}))
+	if got := w.dueImages(); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	w.later(time.Minute)
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageGone}))
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageGone}))
+	if got := w.dueImages(); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	_, err := w.Image(ctx, operator, img.ID, "")
+	w.refused(err, cloud.CodeNotFound)
+}
+
+func TestATenantHasOneDefaultImage(t *testing.T) {
+	w := newWorld(t) // debian-12 is the first image of the installation
+	if !w.image.Default {
+		t.Fatal("the first image is not the default")
+	}
+	acme := w.newTenant("acme")
+	own := w.activeImage("alpine", acme.ID, false)
+	if !own.Default {
+		t.Fatal("the first image that acme may use is not its default")
+	}
+	second := w.newImage("fedora", w.tenant.ID, cloud.SourceURL)
+	if second.Default {
+		t.Fatal("a second image became the default unasked")
+	}
+	third, err := w.CreateImage(ctx, operator, w.now, cloud.NewImage{ID: id("third"), TenantID: w.tenant.ID, Name: "third",
+		Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
+	w.must(err)
+	if !third.Default || w.imageByID(w.image.ID).Default || !w.imageByID(own.ID).Default {
+		t.Fatal("the default did not move within its tenant")
+	}
+}
+
+func TestImagesAreRefusedForAReason(t *testing.T) {
+	w := newWorld(t)
+	acme := w.newTenant("acme")
+	member, other := cloud.Caller{TenantID: w.tenant.ID}, cloud.Caller{TenantID: acme.ID}
+	public := w.activeImage("public", w.tenant.ID, true)
+	upload := w.newImage("upload", w.tenant.ID, cloud.SourceUpload)
+	w.create("web1")
+	create := func(c cloud.Caller, tenantID, name string, public bool) error {
+		_, err := w.CreateImage(ctx, c, w.now, cloud.NewImage{ID: id(name, "new"), TenantID: tenantID, Name: name, Public: public, Source: cloud.SourceURL, Firmware: cloud.FirmwareBIOS})
+		return err
+	}
+	for _, tc := range []struct {
+		name string
+		err  error
+		code cloud.Code
+	}{
+		{"a name that is taken", create(member, w.tenant.ID, "debian-12", false), cloud.CodeNameTaken},
+		{"for another tenant", create(other, w.tenant.ID, "x", false), cloud.CodeNotFound},
+		{"public by a tenant", create(member, w.tenant.ID, "x", true), cloud.CodeForbidden},
+		{"deleted while a disk is based on it", w.DeleteImage(ctx, member, w.now, w.image.ID), cloud.CodeInUse},
+		{"deleted while it is uploaded", w.DeleteImage(ctx, member, w.now, upload.ID), cloud.CodeConflict},
+		{"a public one deleted by another tenant", w.DeleteImage(ctx, other, w.now, public.ID), cloud.CodeForbidden},
+		{"a private one deleted by another tenant", w.DeleteImage(ctx, other, w.now, w.image.ID), cloud.CodeNotFound},
+		{"an unknown one deleted", w.DeleteImage(ctx, operator, w.now, id("nothing")), cloud.CodeNotFound},
+		{"recorded gone while it is wanted", w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: public.ID, State: cloud.ImageGone}), cloud.CodeConflict},
+		{"recorded and unknown", w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: id("nothing"), State: cloud.ImageActive}), cloud.CodeNotFound},
+		{"forgotten after it was active", w.ForgetImage(ctx, w.now, public.ID, nil), cloud.CodeConflict},
+	} {
+		t.Run(tc.name, func(t *testing.T) { w.t = t; w.refused(tc.err, tc.code) })
+	}
+}
+
+func TestAnImageIsFreeOnceTheLastDiskIsGone(t *testing.T) {
+	w := newWorld(t)
+	i := w.run("web1")
+	i, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+	w.must(err)
+	w.refused(w.DeleteImage(ctx, operator, w.now, w.image.ID), cloud.CodeInUse)
+	w.record(w.gone(i))
+	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
+	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
+	if got := w.imageByID(w.image.ID); got.State != cloud.ImageActive || got.DeletedAt.IsZero() {
+		t.Fatalf("got %+v", got)
+	}
+	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("web2"))
+	w.refused(err, cloud.CodeNoImage)
+	w.activeImage("debian-12b", w.tenant.ID, false)
+}
+
+func TestAFailedUploadLeavesAnEventAndNothingElse(t *testing.T) {
+	w := newWorld(t)
+	img := w.newImage("alpine", w.tenant.ID, cloud.SourceUpload)
+	if img.State != cloud.ImageImporting {
+		t.Fatalf("got %s", img.State)
+	}
+	interrupted, err := w.InterruptedUploads(ctx)
+	w.must(err)
+	if len(interrupted) != 1 || interrupted[0].ID != img.ID {
+		t.Fatalf("got %+v", interrupted)
+	}
+	w.must(w.ForgetImage(ctx, w.now, img.ID, cloud.Errorf(cloud.CodeChecksum, "The bytes are not the promised ones.")))
+	w.must(w.ForgetImage(ctx, w.now, img.ID, nil))
+	_, err = w.Image(ctx, operator, img.ID, "")
+	w.refused(err, cloud.CodeNotFound)
+	if got := w.eventTypes(img.ID); !slices.Equal(got, []string{"image.created", "image.import_failed"}) {
+		t.Fatalf("got events %v", got)
+	}
+	w.newImage("alpine", w.tenant.ID, cloud.SourceUpload) // the id and the name are free
+}
+
+func TestATenantSeesItsOwnAndThePublicImages(t *testing.T) {
+	w := newWorld(t)
+	acme := w.newTenant("acme")
+	w.activeImage("public", w.tenant.ID, true)
+	w.activeImage("own", acme.ID, false)
+	for _, tc := range []struct {
+		name string
+		c    cloud.Caller
+		f    cloud.Filter
+		want []string
+	}{
+		{"the tenant", cloud.Caller{TenantID: acme.ID}, cloud.Filter{}, []string{"own", "public"}},
+		{"the operator", operator, cloud.Filter{}, []string{"debian-12", "own", "public"}},
+		{"the operator for the tenant", operator, cloud.Filter{TenantID: acme.ID}, []string{"own", "public"}},
+		{"by name", operator, cloud.Filter{Name: "own"}, []string{"own"}},
+		{"by state", operator, cloud.Filter{State: "queued"}, []string{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			images, _, err := w.Images(ctx, tc.c, tc.f, cloud.Page{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := []string{}
+			for _, i := range images {
+				names = append(names, i.Name)
+			}
+			if slices.Sort(names); !slices.Equal(names, tc.want) {
+				t.Fatalf("got %v, want %v", names, tc.want)
+			}
+		})
+	}
+	_, err := w.Image(ctx, cloud.Caller{TenantID: acme.ID}, "debian-12", "")
+	w.refused(err, cloud.CodeNotFound)
+	_, err = w.Image(ctx, cloud.Caller{TenantID: acme.ID}, "debian-12", w.tenant.ID)
+	w.refused(err, cloud.CodeNotFound)
+}

@@ -1,0 +1,279 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"lodge/cloud"
+)
+
+// changeInstance runs one change of a wish: it finds the instance for the
+// caller, lets change alter what is wanted, and writes that when something was.
+// It returns the instance as it is then.
+func (d *DB) changeInstance(ctx context.Context, c cloud.Caller, now time.Time, what, id string, change func(*tx, *wish) error) (cloud.Instance, error) {
+	var k *known
+	err := d.write(ctx, now, c, what, func(t *tx) (err error) {
+		if k, err = t.instance(id); err != nil {
+			return err
+		}
+		if !c.Sees(k.instance.TenantID) {
+			return noInstance(id)
+		}
+		w := &wish{Instance: k.instance}
+		if err := change(t, w); err != nil || !w.changed {
+			return err
+		}
+		if err := t.writeWish(w); err != nil {
+			return err
+		}
+		k, err = t.instance(id)
+		return err
+	})
+	if err != nil {
+		return cloud.Instance{}, err
+	}
+	d.cache.put(k)
+	return k.instance, nil
+}
+
+// wish is an instance whose wanted side is being changed.
+type wish struct {
+	cloud.Instance
+	changed bool // the row has to be written
+	newer   bool // reconcile has something new to do
+}
+
+// want marks the wish as changed in a way that reconcile has to see.
+func (w *wish) want() {
+	w.changed, w.newer = true, true
+}
+
+// writeWish writes the wanted columns, and only those.
+func (t *tx) writeWish(w *wish) error {
+	if w.newer {
+		w.Generation++
+		t.wished = true
+	}
+	_, err := t.exec(`
+		UPDATE instance
+		SET name = ?,
+		    labels = ?,
+		    vcpus = ?,
+		    memory_mib = ?,
+		    generation = ?,
+		    power = ?,
+		    power_force = ?,
+		    power_at = ?,
+		    boots = ?,
+		    wished_at = CASE WHEN generation = ? THEN wished_at ELSE ? END,
+		    deleted_at = ?,
+		    delete_force = ?,
+		    updated_at = ?,
+		    revision = revision + 1
+		WHERE id = ?`,
+		w.Name,
+		asJSON(w.Labels),
+		w.VCPUs,
+		w.MemoryMiB,
+		w.Generation,
+		string(w.Power),
+		w.PowerForce,
+		stamp(w.PowerAt),
+		w.Boots,
+		w.Generation,
+		stamp(t.now),
+		stamp(w.DeletedAt),
+		w.DeleteForce,
+		stamp(t.now),
+		w.ID,
+	)
+	return err
+}
+
+func (t *tx) wishEvent(w *wish, typ, message string) error {
+	return t.event(w.TenantID, cloud.Ref{Kind: cloud.KindInstance, ID: w.ID}, w.Name, typ, message, nil)
+}
+
+func (w *wish) refuseDeleted() error {
+	if w.DeletedAt.IsZero() {
+		return nil
+	}
+	return cloud.Errorf(cloud.CodeConflict, "The instance %s is being deleted and takes no more changes.", w.Name)
+}
+
+// UpdateInstance changes name, size or labels; what is nil in the change stays.
+// A new size is used from the guest's next start on.
+//
+// Returns CodeNotFound, CodeNameTaken, CodeInvalid for a size of nothing,
+// CodeCapacity for one that the host could not run, and CodeConflict for an
+// instance that is being deleted or has another revision than the change names.
+func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
+	return d.changeInstance(ctx, c, now, "update instance", id, func(t *tx, w *wish) error {
+		if err := w.refuseDeleted(); err != nil {
+			return err
+		}
+		if ch.Revision != nil && *ch.Revision != w.Revision {
+			return cloud.Errorf(cloud.CodeConflict, "The instance %s has changed since you read it (revision %d, not %d); read it again and repeat the change.", w.Name, w.Revision, *ch.Revision)
+		}
+		if err := t.rename(w, ch.Name); err != nil {
+			return err
+		}
+		if err := t.resize(w, ch); err != nil {
+			return err
+		}
+		w.relabel(ch.Labels)
+		if !w.changed {
+			return nil
+		}
+		return t.wishEvent(w, "instance.updated", "The instance "+w.Name+" was changed.")
+	})
+}
+
+func (t *tx) rename(w *wish, name *string) error {
+	if name == nil || *name == w.Name {
+		return nil
+	}
+	if err := t.refuseInstanceName(w.TenantID, *name); err != nil {
+		return err
+	}
+	w.Name = *name
+	w.want()
+	return t.renamePortsOf(w.ID, w.Name)
+}
+
+func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
+	vcpus, memory := w.VCPUs, w.MemoryMiB
+	if ch.VCPUs != nil {
+		vcpus = *ch.VCPUs
+	}
+	if ch.MemoryMiB != nil {
+		memory = *ch.MemoryMiB
+	}
+	if vcpus == w.VCPUs && memory == w.MemoryMiB {
+		return nil
+	}
+	if vcpus <= 0 {
+		return invalid("vcpus", "An instance needs at least one vCPU.")
+	}
+	if memory <= 0 {
+		return invalid("memory_mib", "An instance needs memory; give memory_mib.")
+	}
+	h, err := host(t, w.HostID)
+	if err != nil {
+		return err
+	}
+	if _, err := cloud.Place([]cloud.Host{h}, cloud.Need{VCPUs: vcpus, MemoryMiB: memory, DiskGiB: w.DiskGiB}); err != nil {
+		return err
+	}
+	w.VCPUs, w.MemoryMiB = vcpus, memory
+	w.want()
+	return nil
+}
+
+// relabel merges labels; nil removes a key. Reconcile does not look at them.
+func (w *wish) relabel(change map[string]*string) {
+	labels := maps.Clone(w.Labels)
+	if labels == nil {
+		labels = make(map[string]string)
+	}
+	for key, value := range change {
+		if value == nil {
+			delete(labels, key)
+		} else {
+			labels[key] = *value
+		}
+	}
+	if !maps.Equal(labels, w.Labels) {
+		w.Labels, w.changed = labels, true
+	}
+}
+
+// PowerInstance changes the wanted power. What is wanted already is no change,
+// but a start or stop of an instance with a problem is tried again at once.
+//
+// Returns CodeNotFound, and CodeConflict for an instance that is being deleted
+// and for a reboot of one that is wanted stopped.
+func (d *DB) PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error) {
+	return d.changeInstance(ctx, c, now, "power instance", id, func(t *tx, w *wish) error {
+		if err := w.refuseDeleted(); err != nil {
+			return err
+		}
+		switch p {
+		case cloud.PowerStart:
+			w.start(t.now)
+		case cloud.PowerStop:
+			w.stop(t.now, force)
+		case cloud.PowerReboot:
+			if err := w.reboot(t.now, force); err != nil {
+				return err
+			}
+		default:
+			return invalid("action", "There is no power change %q; use start, stop or reboot.", p)
+		}
+		if !w.changed {
+			return nil
+		}
+		how := ""
+		if force && p != cloud.PowerStart {
+			how = " by force"
+		}
+		return t.wishEvent(w, "instance."+string(p), "A "+string(p)+how+" of the instance "+w.Name+" was asked for.")
+	})
+}
+
+func (w *wish) start(now time.Time) {
+	if w.Power == cloud.PowerOn {
+		if w.Problem != nil {
+			w.want()
+		}
+		return
+	}
+	w.Power, w.PowerForce, w.PowerAt = cloud.PowerOn, false, now
+	w.want()
+}
+
+func (w *wish) stop(now time.Time, force bool) {
+	if w.Power == cloud.PowerOff && (w.PowerForce || !force) {
+		if w.Problem != nil {
+			w.want()
+		}
+		return
+	}
+	if w.Power == cloud.PowerOn {
+		w.PowerAt = now
+	}
+	w.Power, w.PowerForce = cloud.PowerOff, force
+	w.want()
+}
+
+func (w *wish) reboot(now time.Time, force bool) error {
+	if w.Power != cloud.PowerOn {
+		return cloud.Errorf(cloud.CodeConflict, "The instance %s is stopped, so it cannot be rebooted; start it instead.", w.Name)
+	}
+	w.Boots++
+	w.PowerForce, w.PowerAt = force, now
+	w.want()
+	return nil
+}
+
+// DeleteInstance says that the instance and its root disk are not wanted any
+// more. Asked again it changes nothing, but for the force. Returns CodeNotFound
+// once the instance is gone.
+func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error) {
+	return d.changeInstance(ctx, c, now, "delete instance", id, func(t *tx, w *wish) error {
+		if !w.DeletedAt.IsZero() {
+			if force && !w.DeleteForce {
+				w.DeleteForce = true
+				w.want()
+			}
+			return nil
+		}
+		w.DeletedAt, w.DeleteForce = t.now, force
+		w.want()
+		if err := t.deleteVolumesOf(w.ID); err != nil {
+			return err
+		}
+		return t.wishEvent(w, "instance.deleted", "The instance "+w.Name+" was deleted and is being taken down.")
+	})
+}

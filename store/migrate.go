@@ -1,0 +1,199 @@
+package store
+
+import (
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// quickCheckLimit is the size in bytes up to which a file is read through when
+// it is opened; beyond it the check would delay the start too much.
+const quickCheckLimit = 64 << 20
+
+type migration struct {
+	version int
+	name    string
+	sql     string
+}
+
+// migrations returns the embedded ones in order. Their versions count from 1
+// without a gap.
+func migrations() []migration {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
+	if err != nil {
+		panic(err) // the pattern is constant
+	}
+	out := make([]migration, 0, len(names))
+	for i, path := range names {
+		name := strings.TrimSuffix(strings.TrimPrefix(path, "migrations/"), ".sql")
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != i+1 {
+			panic("store: migration " + name + " is out of order")
+		}
+		text, err := migrationFiles.ReadFile(path)
+		if err != nil {
+			panic(err) // it was just listed
+		}
+		out = append(out, migration{version, name, string(text)})
+	}
+	return out
+}
+
+// inspect looks at the file without changing it. It returns nil for a file that
+// is missing, empty, or a database of this lodge or an older one.
+func inspect(abs string) error {
+	info, err := os.Stat(abs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return create(abs)
+	}
+	if err != nil {
+		return fmt.Errorf("database %s: %w", abs, err)
+	}
+	if info.IsDir() {
+		return fmt.Errorf("The database path %s is a directory; name a file in it.", abs) //nolint:staticcheck // a sentence for people
+	}
+	if info.Size() == 0 {
+		return nil
+	}
+	if err := checkHeader(abs); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", dsn(abs, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}}))
+	if err != nil {
+		return fmt.Errorf("database %s: %w", abs, err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if err := checkVersion(db, abs); err != nil {
+		return err
+	}
+	if info.Size() > quickCheckLimit {
+		return nil
+	}
+	var verdict string
+	if err := db.QueryRow(`PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+		return unreadable(abs, err)
+	}
+	if verdict != "ok" {
+		return unreadable(abs, damaged(verdict))
+	}
+	return nil
+}
+
+// checkHeader reads the magic itself: SQLite takes a file of a few bytes for an
+// empty database and writes over it.
+func checkHeader(abs string) error {
+	f, err := os.Open(abs)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", abs, err)
+	}
+	defer f.Close()
+	const magic = "SQLite format 3\x00"
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != magic {
+		return unreadable(abs, damaged("it does not begin as one"))
+	}
+	return nil
+}
+
+// create makes the file for its owner alone: it holds hashes of secrets and the
+// user data of tenants. SQLite gives its side files the same mode.
+func create(abs string) error {
+	f, err := os.OpenFile(abs, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return f.Close()
+}
+
+func checkVersion(db *sql.DB, abs string) error {
+	var tables, ours int
+	err := db.QueryRow(`
+		SELECT
+		  COUNT(*),
+		  COALESCE(SUM(CASE WHEN name = 'schema_migrations' THEN 1 ELSE 0 END), 0)
+		FROM sqlite_master
+		WHERE type = 'table'`).Scan(&tables, &ours)
+	if err != nil {
+		return unreadable(abs, err)
+	}
+	if ours == 0 {
+		if tables == 0 {
+			return nil
+		}
+		return fmt.Errorf("The file %s is a SQLite database, but not one of lodge; choose another path.", abs) //nolint:staticcheck // a sentence for people
+	}
+	var version int
+	if err := db.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM schema_migrations`).Scan(&version); err != nil {
+		return unreadable(abs, err)
+	}
+	if known := len(migrations()); version > known {
+		return fmt.Errorf("The database %s has schema version %d and this lodge knows versions up to %d; start the newer lodge that wrote it, or restore a backup. Nothing was changed.", //nolint:staticcheck // a sentence for people
+			abs, version, known)
+	}
+	return nil
+}
+
+type damaged string
+
+func (d damaged) Error() string { return string(d) }
+
+// unreadable says what to do about a file that SQLite cannot read.
+func unreadable(abs string, err error) error {
+	var se sqlite3.Error
+	var d damaged
+	if errors.As(err, &d) || (errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)) {
+		return fmt.Errorf("The database %s is damaged or is not a SQLite file; restore a backup, or move it away to start anew: %w", abs, err) //nolint:staticcheck // a sentence for people
+	}
+	return fmt.Errorf("database %s: %w", abs, err)
+}
+
+// migrate applies what the file lacks, one transaction each.
+func migrate(w *sql.DB) error {
+	_, err := w.Exec(`
+		CREATE TABLE IF NOT EXISTS schema_migrations (
+		  version INTEGER NOT NULL PRIMARY KEY,
+		  name    TEXT    NOT NULL
+		)`)
+	if err != nil {
+		return err
+	}
+	for _, m := range migrations() {
+		if err := apply(w, m); err != nil {
+			return fmt.Errorf("migration %s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+func apply(w *sql.DB, m migration) error {
+	t, err := w.Begin()
+	if err != nil {
+		return err
+	}
+	defer t.Rollback()
+	var done int
+	if err := t.QueryRow(`SELECT COUNT(*) FROM schema_migrations WHERE version = ?`, m.version).Scan(&done); err != nil || done > 0 {
+		return err
+	}
+	if _, err := t.Exec(m.sql); err != nil {
+		return err
+	}
+	if _, err := t.Exec(`INSERT INTO schema_migrations (version, name) VALUES (?, ?)`, m.version, m.name); err != nil {
+		return err
+	}
+	return t.Commit()
+}

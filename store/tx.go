@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"lodge/cloud"
+)
+
+// tx is one write transaction. It holds the write lock from its start, so what
+// it has read stays true until it commits.
+type tx struct {
+	sql    *sql.Tx
+	ctx    context.Context
+	now    time.Time // UTC, whole milliseconds
+	caller cloud.Caller
+	opts   Options
+	wished bool // a wish changed: ring after the commit
+}
+
+// source is where rows are read from: a transaction or the pool of readers.
+type source interface {
+	rows(query string, args ...any) (*sql.Rows, error)
+	row(query string, args ...any) *sql.Row
+}
+
+func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
+	return t.sql.QueryContext(t.ctx, query, args...)
+}
+
+func (t *tx) row(query string, args ...any) *sql.Row {
+	return t.sql.QueryRowContext(t.ctx, query, args...)
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	res, err := t.sql.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// write runs f in one immediate transaction and commits when f returns nil.
+// Only the wait for the writer ends with ctx: what has begun is finished, and
+// the driver needs no watcher per statement.
+func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what string, f func(*tx) error) error {
+	conn, err := d.writer.Conn(ctx)
+	if err != nil {
+		return fail(what, err)
+	}
+	defer conn.Close()
+	ctx = context.WithoutCancel(ctx)
+	st, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return fail(what, err)
+	}
+	defer st.Rollback() // after a commit it does nothing
+	t := &tx{sql: st, ctx: ctx, now: moment(stamp(now)), caller: c, opts: d.opts}
+	if err := f(t); err != nil {
+		return fail(what, err)
+	}
+	if err := st.Commit(); err != nil {
+		return fail(what, err)
+	}
+	if t.wished {
+		d.ring()
+	}
+	return nil
+}
+
+// reads is the pool of readers as a source. A read is too short to be worth
+// interrupting; one that was given up before it began is not begun.
+type reads struct {
+	db  *sql.DB
+	ctx context.Context
+}
+
+func (d *DB) read(ctx context.Context) reads {
+	return reads{db: d.reader, ctx: context.WithoutCancel(ctx)}
+}
+
+func (r reads) rows(query string, args ...any) (*sql.Rows, error) {
+	return r.db.QueryContext(r.ctx, query, args...)
+}
+
+func (r reads) row(query string, args ...any) *sql.Row {
+	return r.db.QueryRowContext(r.ctx, query, args...)
+}
+
+// fail gives err the code that the client shall see. What is a *cloud.Error
+// already stays as it is.
+func fail(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var ce *cloud.Error
+	if errors.As(err, &ce) {
+		return err
+	}
+	cause := fmt.Errorf("%s: %w", what, err)
+	var se sqlite3.Error
+	if errors.As(err, &se) {
+		switch se.Code {
+		case sqlite3.ErrFull:
+			return cloud.Wrap(cloud.CodeDiskFull, cause, "The disk that holds lodge's database is full, so nothing was changed; free some space and try again.")
+		case sqlite3.ErrBusy, sqlite3.ErrLocked:
+			return cloud.Wrap(cloud.CodeUnavailable, cause, "The database is busy and nothing was changed; try again.")
+		case sqlite3.ErrReadonly, sqlite3.ErrIoErr, sqlite3.ErrCantOpen, sqlite3.ErrNomem, sqlite3.ErrPerm:
+			return cloud.Wrap(cloud.CodeUnavailable, cause, "The database cannot be written or read now; the log of lodged has the cause.")
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return cloud.Wrap(cloud.CodeUnavailable, cause, "The request was given up before the database took it; try again.")
+	}
+	return cloud.Wrap(cloud.CodeInternal, cause, "%s", cloud.MessageOf(err))
+}
