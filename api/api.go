@@ -109,7 +109,9 @@ func (s *server) routes() []route {
 func (s *server) router() *mux.Router {
 	m := mux.NewRouter().SkipClean(true)
 	for _, rt := range s.routes() {
-		m.Methods(rt.method).Path(rt.path).Handler(s.handler(rt.handle))
+		// Path before method: the other way round mux forgets that an earlier
+		// route had the path and answers 404 in place of 405.
+		m.Path(rt.path).Methods(rt.method).Handler(s.handler(rt.handle))
 	}
 	m.NotFoundHandler = s.handler(func(_ http.ResponseWriter, r *http.Request) error {
 		return cloud.Errorf(cloud.CodeNotFound, "There is nothing at %s.", shortPath(r))

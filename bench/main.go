@@ -20,6 +20,8 @@ type bench struct {
 	bin string // folder of lodged
 	dir string // scratch
 	end []func()
+
+	daemons int
 }
 
 func main() {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,21 +15,19 @@ import (
 )
 
 // raw makes guests with the libvirt calls that lodge makes, and nothing else:
-// overlay, fixed lease, define, start. The definition is copied from a guest of
+// overlay, define, start. No seed, no fixed lease: those are files to lodge. The definition is copied from a guest of
 // lodge, so both start the same machine.
 type raw struct {
 	conn     *libvirt.Connect
 	pool     *libvirt.StoragePool
-	net      *libvirt.Network
 	template libvirtxml.Domain
 	backing  string
 	format   string
-	subnet   netip.Prefix
 	n        atomic.Int64
 }
 
 type rawGuest struct {
-	name, mac, ip, vol string
+	name, mac, vol string
 }
 
 func newRaw(instanceID string) (*raw, error) {
@@ -69,44 +66,15 @@ func newRaw(instanceID string) (*raw, error) {
 		return nil, err
 	}
 	r.backing, r.format = v.BackingStore.Path, v.BackingStore.Format.Type
-	return r, r.findNetwork()
-}
-
-func (r *raw) findNetwork() (err error) {
-	if r.net, err = r.conn.LookupNetworkByName(r.template.Devices.Interfaces[0].Source.Network.Network); err != nil {
-		return err
-	}
-	xml, err := r.net.GetXMLDesc(0)
-	if err != nil {
-		return err
-	}
-	var n libvirtxml.Network
-	if err := n.Unmarshal(xml); err != nil {
-		return err
-	}
-	ip := n.IPs[0]
-	bits := int(ip.Prefix)
-	if bits == 0 {
-		bits = 24
-	}
-	gw, err := netip.ParseAddr(ip.Address)
-	if err != nil {
-		return err
-	}
-	r.subnet = netip.PrefixFrom(gw, bits).Masked()
-	return nil
+	return r, nil
 }
 
 // make is one guest, from nothing to running.
 func (r *raw) make() (rawGuest, error) {
 	n := r.n.Add(1)
-	// Addresses from the end of the subnet: lodge takes them from its start.
-	last := r.subnet.Addr().As4()
-	last[3] = byte(255 - n%120)
 	g := rawGuest{
 		name: fmt.Sprintf("raw-%d", n),
 		mac:  fmt.Sprintf("52:54:01:00:%02x:%02x", n>>8, n&0xff),
-		ip:   netip.AddrFrom4(last).String(),
 		vol:  fmt.Sprintf("raw-%d.qcow2", n),
 	}
 	volume := libvirtxml.StorageVolume{
@@ -126,9 +94,6 @@ func (r *raw) make() (rawGuest, error) {
 	defer vol.Free()
 	path, err := vol.GetPath()
 	if err != nil {
-		return g, err
-	}
-	if err := r.lease(g, libvirt.NETWORK_UPDATE_COMMAND_ADD_LAST); err != nil {
 		return g, err
 	}
 	d := r.template
@@ -162,16 +127,6 @@ func (r *raw) make() (rawGuest, error) {
 	return g, dom.Create()
 }
 
-func (r *raw) lease(g rawGuest, c libvirt.NetworkUpdateCommand) error {
-	host := libvirtxml.NetworkDHCPHost{MAC: g.mac, IP: g.ip, Name: g.name}
-	xml, err := host.Marshal()
-	if err != nil {
-		return err
-	}
-	return r.net.Update(c, libvirt.NETWORK_SECTION_IP_DHCP_HOST, -1, xml,
-		libvirt.NETWORK_UPDATE_AFFECT_LIVE|libvirt.NETWORK_UPDATE_AFFECT_CONFIG)
-}
-
 func (r *raw) remove(g rawGuest) error {
 	var errs []error
 	if dom, err := r.conn.LookupDomainByName(g.name); err == nil {
@@ -180,7 +135,6 @@ func (r *raw) remove(g rawGuest) error {
 	if vol, err := r.pool.LookupStorageVolByName(g.vol); err == nil {
 		errs = append(errs, vol.Delete(0), vol.Free())
 	}
-	errs = append(errs, r.lease(g, libvirt.NETWORK_UPDATE_COMMAND_DELETE))
 	return errors.Join(errs...)
 }
 
@@ -275,7 +229,7 @@ func (b *bench) burst() error {
 	}
 	var theirs, ours []time.Duration
 	best := map[int]time.Duration{}
-	for _, width := range []int{2, 4, 6, 8, 4} {
+	for _, width := range []int{3, 4, 6} {
 		took, err := r.burst(n, width)
 		if err != nil {
 			return err

@@ -72,6 +72,8 @@ func ValidateName(field, name string) []FieldError {
 		return fieldError(field, "The name %s begins or ends with a hyphen.", quoteShort(name))
 	case IsUUID(name):
 		return fieldError(field, "The name %s has the form of an id.", quoteShort(name))
+	case isLeaseTime(name):
+		return fieldError(field, "The name %s is one that DHCP takes for a lease time; put a word in front, as in \"vm-%s\".", quoteShort(name), name)
 	}
 	for i := range len(name) {
 		if c := name[i]; !isLetter(c) && !isDigit(c) && c != '-' {
@@ -79,6 +81,16 @@ func ValidateName(field, name string) []FieldError {
 		}
 	}
 	return nil
+}
+
+// isLeaseTime reports whether dnsmasq reads a host's name as its lease time:
+// a number, also with a unit, or one of two words. dnsmasq(8), --dhcp-host.
+func isLeaseTime(name string) bool {
+	if name == "infinite" || name == "ignore" {
+		return true
+	}
+	digits := strings.TrimLeft(name, "0123456789")
+	return digits == "" || (len(digits) == 1 && len(name) > 1 && strings.Contains("smhdw", digits))
 }
 
 // ValidateTenantName checks the name of a tenant, which people also write in

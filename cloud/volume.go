@@ -65,6 +65,9 @@ type Disk struct {
 	Path      string
 	Format    ImageFormat
 	SizeBytes int64 // virtual
+	// Partial: half made, interrupted by a crash or a full disk. It is made again
+	// or removed, never used.
+	Partial bool
 }
 
 // DiskKey tells a volume from a seed with the same id.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"lodge/cloud"
@@ -82,14 +83,23 @@ func (l *Loop) wish(ctx context.Context, ref cloud.Ref) (cloud.InstanceWish, boo
 	return ws[0], true
 }
 
-// run does the steps in order; the first error ends the turn.
+// run does the steps of one decision side by side: each needs only what was
+// already seen, so none waits for another. The first error is returned when all
+// have ended.
 func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
-	for _, step := range d.Steps {
-		start := l.Now()
-		err := l.do(ctx, step)
-		l.Log.Debug("step", "step", step.String(), "took", l.Now().Sub(start), "err", err)
-		if err != nil {
-			return err
+	errs := make([]error, len(d.Steps))
+	var wg sync.WaitGroup
+	for i, step := range d.Steps {
+		wg.Go(func() {
+			start := l.Now()
+			errs[i] = l.do(ctx, step)
+			l.Log.Debug("step", "step", step.String(), "took", l.Now().Sub(start), "err", errs[i])
+		})
+	}
+	wg.Wait()
+	for i, step := range d.Steps {
+		if errs[i] != nil {
+			return errs[i]
 		}
 		if step.Power == cloud.ActShutdown {
 			m.askedAt = l.Now()

@@ -22,7 +22,8 @@ type Seen struct {
 type Decision struct {
 	// Record is what is seen now; it is written before the steps run.
 	Record cloud.InstanceRecord
-	Steps  []Step
+	// Steps are independent of each other; all may run at once.
+	Steps []Step
 	// Needs are networks to look at: they must be up before the rest can go on,
 	// or have lost a port and may not be needed any more.
 	Needs []string
@@ -41,13 +42,17 @@ const askEvery = 10 * time.Second
 // Plan compares what is wanted of an instance with what is seen of it. It is
 // pure; running its steps and planning again ends in a decision without steps.
 func Plan(w cloud.InstanceWish, s Seen, now time.Time) Decision {
+	half := s.Root != nil && s.Root.Partial
+	if half && w.DeletedAt.IsZero() {
+		s.Root = nil // made again
+	}
 	d := Decision{Record: cloud.InstanceRecord{
 		ID:                 w.ID,
 		Generation:         w.Generation,
 		State:              stateOf(w, s),
 		ObservedGeneration: w.ObservedGeneration,
 		ObservedBoots:      w.ObservedBoots,
-		RootSeen:           s.Root != nil,
+		RootSeen:           s.Root != nil && !half,
 		At:                 now,
 		Evidence:           cloud.EvidenceSeen,
 	}}

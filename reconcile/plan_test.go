@@ -216,6 +216,21 @@ func TestPlan(t *testing.T) {
 					t.Errorf("problem %v", d.Record.Problem)
 				}
 			}},
+		{"a half-made disk is made again", wished(),
+			func(cloud.InstanceWish) Seen { s := parts(); s.Root.Partial = true; return s }, t0,
+			"create-disk", cloud.StateBuilding, cloud.TaskCreating,
+			func(t *testing.T, d Decision) {
+				if d.Record.RootSeen {
+					t.Error("half a disk was taken for a whole one")
+				}
+			}},
+		{"and removed with its instance", wished(deleted),
+			func(cloud.InstanceWish) Seen {
+				s := parts()
+				s.Root.Partial, s.Seed, s.Networks = true, nil, nil
+				return s
+			}, t0,
+			"remove-disk", cloud.StateBuilding, cloud.TaskDeleting, nil},
 		{"a foreign domain is not touched", wished(),
 			func(w cloud.InstanceWish) Seen {
 				return guest(w, cloud.GuestRunning, func(g *cloud.Guest) { g.Foreign = true })

@@ -81,7 +81,7 @@ func (h *Host) RemoveDisk(ctx context.Context, kind cloud.DiskKind, id string) e
 }
 
 // ImportImage takes all bytes of an image or nothing. It knows raw from qcow2
-// by the first bytes and refuses a qcow2 with a backing file; the real hand
+// by the first sector and refuses a qcow2 with a backing file; the real hand
 // looks closer.
 func (h *Host) ImportImage(ctx context.Context, img cloud.Image, r io.Reader, progress func(done int64)) (cloud.ImageInfo, error) {
 	info, err := swallow(ctx, img, r, progress)
@@ -109,7 +109,7 @@ func swallow(ctx context.Context, img cloud.Image, r io.Reader, progress func(do
 		}
 		n, err := r.Read(buf)
 		if n > 0 {
-			head = append(head, buf[:min(n, max(0, 32-len(head)))]...)
+			head = append(head, buf[:min(n, max(0, 512-len(head)))]...)
 			_, _ = sum.Write(buf[:n]) // a hash takes everything
 			done += int64(n)
 			if progress != nil {
@@ -144,6 +144,10 @@ func judge(img cloud.Image, head []byte, size int64, sum string) (cloud.ImageInf
 		}
 		info.Format = cloud.FormatQcow2
 		info.VirtualSize = int64(binary.BigEndian.Uint64(head[24:]) & (1<<62 - 1))
+		return info, nil
+	}
+	if head[510] != 0x55 || head[511] != 0xaa {
+		return info, cloud.Errorf(cloud.CodeImageFormat, "The image is no disk: it is not a qcow2, and its first sector has no boot signature.")
 	}
 	return info, nil
 }

@@ -195,7 +195,7 @@ func TestFullDiskTakesNothing(t *testing.T) {
 	h.SetFree(100)
 	want(t, h.CreateDisk(ctx, cloud.DiskSpec{ID: "a", SizeGiB: 1}), cloud.CodeDiskFull)
 	want(t, h.WriteSeed(ctx, cloud.SeedSpec{ID: "a"}), cloud.CodeDiskFull)
-	_, err := h.ImportImage(ctx, cloud.Image{}, bytes.NewReader(make([]byte, 1000)), nil)
+	_, err := h.ImportImage(ctx, cloud.Image{}, bytes.NewReader(rawDisk(1000)), nil)
 	want(t, err, cloud.CodeDiskFull)
 	all, err := h.LookDisks(ctx, nil)
 	must(t, err)
@@ -204,6 +204,13 @@ func TestFullDiskTakesNothing(t *testing.T) {
 	}
 	h.SetFree(1 << 30)
 	must(t, h.CreateDisk(ctx, cloud.DiskSpec{ID: "a", SizeGiB: 1}))
+}
+
+// rawDisk is n bytes whose first sector has a boot signature.
+func rawDisk(n int) []byte {
+	b := make([]byte, n)
+	b[510], b[511] = 0x55, 0xaa
+	return b
 }
 
 func TestImportTakesAllBytesOrNothing(t *testing.T) {
@@ -221,7 +228,8 @@ func TestImportTakesAllBytesOrNothing(t *testing.T) {
 		size  int64
 	}{
 		{"qcow2", qcow, cloud.Image{SHA256: hex.EncodeToString(sum[:]), BytesTotal: 1024}, "", 5 << 30},
-		{"raw", make([]byte, 2048), cloud.Image{}, "", 2048},
+		{"raw", rawDisk(2048), cloud.Image{}, "", 2048},
+		{"no disk", make([]byte, 2048), cloud.Image{}, cloud.CodeImageFormat, 0},
 		{"backing file", backed, cloud.Image{}, cloud.CodeImageUnsafe, 0},
 		{"empty", nil, cloud.Image{}, cloud.CodeImageFormat, 0},
 		{"other sum", qcow, cloud.Image{SHA256: strings.Repeat("0", 64)}, cloud.CodeChecksum, 0},
