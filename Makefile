@@ -3,7 +3,8 @@ SHELL   := /bin/bash
 GO      ?= go
 TAGS    := -tags libvirt_dlopen
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
-LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION)'
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 SEED    ?=
 
 .DEFAULT_GOAL := help

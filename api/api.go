@@ -49,6 +49,11 @@ type server struct {
 
 // New makes the handler of everything lodge answers over HTTP.
 func New(o Options) http.Handler {
+	s := newServer(o)
+	return s.middleware(s.router())
+}
+
+func newServer(o Options) *server {
 	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -57,7 +62,7 @@ func New(o Options) http.Handler {
 		s.URLCheck = cloud.CheckURL
 	}
 	s.Version.API = "v1"
-	return s.middleware(s.router())
+	return s
 }
 
 // handler answers one request; an error it returns is rendered for it.

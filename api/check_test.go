@@ -165,3 +165,20 @@ func decoded[T any](a *answer) T {
 	a.into(&v)
 	return v
 }
+
+// post sends a body without a look at the answer's shape.
+func (f *front) post(path, query string, body []byte) int {
+	req := httptest.NewRequest("POST", path, bytes.NewReader(body))
+	req.URL.RawQuery = query
+	req.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	f.ServeHTTP(rec, req)
+	return rec.Code
+}
+
+// get gives the body of an answer, unchecked.
+func (f *front) get(path string) []byte {
+	rec := httptest.NewRecorder()
+	f.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+	return rec.Body.Bytes()
+}

@@ -113,7 +113,7 @@ func malformed(body []byte, err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &typeErr) && typeErr.Field != "":
-		e := cloud.Errorf(cloud.CodeMalformed, "The field %s must be %s, not a %s.", quote(typeErr.Field), kindText(typeErr.Type), cut(typeErr.Value))
+		e := cloud.Errorf(cloud.CodeMalformed, "The field %s must be %s, not %s.", quote(typeErr.Field), kindText(typeErr.Type), valueText(typeErr.Value))
 		e.Fields = []cloud.FieldError{{Field: cut(typeErr.Field), Message: e.Message}}
 		return e
 	case len(bytes.TrimSpace(body)) == 0:
@@ -142,6 +142,21 @@ func kindText(t reflect.Type) string {
 		return kindText(t.Elem())
 	}
 	return "something else"
+}
+
+// valueText names what was there, from the words of encoding/json.
+func valueText(v string) string {
+	switch v {
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	case "bool":
+		return "true or false"
+	case "string", "number":
+		return "a " + v
+	}
+	return "the " + cut(v) // "number 1.5"
 }
 
 func cut(s string) string {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"reflect"
 	"slices"
 
@@ -33,3 +34,24 @@ func KnownFields(v any) []string { return knownFields(reflect.TypeOf(v)) }
 
 // DecodeBytes is what every JSON body goes through.
 func DecodeBytes(body []byte, out any) error { return decodeBytes(body, out) }
+
+// Bounded is an API with little memory for rendered instances.
+type Bounded struct {
+	http.Handler
+	fragments *fragments
+}
+
+// NewBounded is New with a bound on the rendered instances.
+func NewBounded(o Options, most int) *Bounded {
+	s := newServer(o)
+	s.instances.most = most
+	return &Bounded{s.middleware(s.router()), s.instances}
+}
+
+// Held is how many bytes of rendered instances are kept, and thought to be.
+func (b *Bounded) Held() (held, counted int) {
+	for _, e := range b.fragments.byID {
+		held += len(e.json)
+	}
+	return held, b.fragments.bytes
+}

@@ -22,6 +22,7 @@ type daemon struct {
 	dir  string
 	cmd  *exec.Cmd
 	http *http.Client
+	used []time.Duration // CPU time of each burst
 }
 
 func (b *bench) daemon(name string, flags ...string) (*daemon, error) {

@@ -20,6 +20,7 @@ type Evidence string
 const (
 	EvidenceSeen      Evidence = "seen"      // lodge looked, or libvirt told, at that moment
 	EvidenceHeartbeat Evidence = "heartbeat" // nobody was looking; the last moment it was seen running
+	EvidenceDeleted   Evidence = "deleted"   // its deletion was asked for; how long the removal takes is not the tenant's
 )
 
 // Reading says that a meter runs: this much of it, in this slot.

@@ -32,6 +32,38 @@ func TestLodgeComesBackWhenLibvirtdDoes(t *testing.T) {
 	})
 }
 
+func TestLodgedStartsWhileLibvirtdIsDown(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	l.libvirtd("stop")
+	defer l.libvirtd("start")
+	l.stop()
+	l.start()
+	id := l.create(map[string]any{"name": "a", "vcpus": 1, "memory_mib": 128, "disk_gib": 1})
+	l.eventually(30*time.Second, "the problem is shown", func() bool { return problemCode(l.instance(id)) == "hypervisor_unavailable" })
+	l.libvirtd("start")
+	l.settled(id, "running")
+	l.eventually(30*time.Second, "the host is known", func() bool {
+		host := l.list("/v1/hosts")[0]
+		return strings.Contains(host["hypervisor"].(string), "QEMU") && host["accel"] == "tcg"
+	})
+}
+
+func TestABrandNewLodgedStartsWhileLibvirtdIsDown(t *testing.T) {
+	if os.Getenv("LODGE_WORLD") != "1" {
+		t.Skip("needs a libvirt world: run scripts/test")
+	}
+	(&lab{t: t}).libvirtd("stop")
+	defer (&lab{t: t}).libvirtd("start")
+	l := newLab(t)
+	if host := l.list("/v1/hosts")[0]; number(host["memory_mib"]) == 0 || number(host["vcpus"]) == 0 {
+		t.Errorf("host: %v", host)
+	}
+	l.libvirtd("start")
+	l.importTiny()
+	l.tiny("a")
+}
+
 func problemCode(inst map[string]any) string {
 	p, _ := inst["problem"].(map[string]any)
 	s, _ := p["code"].(string)

@@ -215,18 +215,13 @@ func overlay(t testing.TB, dir, image string) cloud.GuestDisk {
 	return cloud.GuestDisk{Path: path, Format: cloud.FormatQcow2, Serial: "root", Backing: base, BackFmt: cloud.FormatQcow2}
 }
 
-// libvirtd stops or starts the daemon of this world. Each verb may be said again,
-// and is: the daemon may remove its pid file while the program reads it.
+// libvirtd stops or starts the daemon of this world.
 func libvirtd(verb string) func(*testing.T) {
 	return func(t *testing.T) {
 		t.Helper()
-		var out []byte
-		var err error
-		for range 3 {
-			if out, err = exec.Command(os.Getenv("LODGE_WORLD_LIBVIRTD"), verb).CombinedOutput(); err == nil {
-				return
-			}
+		out, err := exec.Command(os.Getenv("LODGE_WORLD_LIBVIRTD"), verb).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s libvirtd: %v: %s", verb, err, out)
 		}
-		t.Fatalf("%s libvirtd: %v: %s", verb, err, out)
 	}
 }

@@ -24,9 +24,6 @@ func (h *Host) DefineGuest(ctx context.Context, spec cloud.GuestSpec) error {
 
 func (h *Host) define(ctx context.Context, c *libvirt.Connect, spec cloud.GuestSpec) error {
 	d, err := own(c, spec.ID)
-	if err == nil && d == nil {
-		err = nameFree(c, spec.ID)
-	}
 	free(d)
 	if err != nil {
 		return refused(err, "The host could not be asked for the guest.")
@@ -48,17 +45,22 @@ func (h *Host) define(ctx context.Context, c *libvirt.Connect, spec cloud.GuestS
 	}
 	d, err = c.DomainDefineXMLFlags(text, h.opts.defineFlags)
 	free(d)
+	if err != nil && nameTaken(c, spec.ID) {
+		return foreign()
+	}
 	return refused(err, "The host refused the guest's definition; the operator finds the cause in the log.")
 }
 
-// nameFree returns CodeGuestForeign when another domain has the guest's name.
-func nameFree(c *libvirt.Connect, id string) error {
+// nameTaken reports whether another domain has the guest's name, which is why
+// libvirt refuses the definition.
+func nameTaken(c *libvirt.Connect, id string) bool {
 	d, err := findName(c, id)
-	if d != nil {
-		free(d)
-		return foreign()
+	if d == nil || err != nil {
+		return false
 	}
-	return err
+	defer free(d)
+	uuid, err := d.GetUUIDString() // kept in the handle
+	return err == nil && uuid != id
 }
 
 // RemoveGuest switches off and undefines, with NVRAM, saved memory, metadata of

@@ -18,7 +18,8 @@ import (
 
 // Options are what a Host is opened with.
 type Options struct {
-	URI        string       // of libvirt: "qemu:///system"
+	URI        string       // of libvirt, when Link is nil: "qemu:///system"
+	Link       *virt.Link   // shared with other rooms; nil: one of its own
 	Accel      string       // "auto", "kvm" or "tcg"; "" is auto
 	ConsoleDir string       // where the guests' console logs go; made when missing
 	Log        *slog.Logger // for what happens without a caller; nil: nowhere
@@ -28,13 +29,13 @@ type Options struct {
 
 // Host is the guests of one host.
 type Host struct {
-	opts   Options
-	watch  *virt.Link // events
-	pool   *pool
-	facts  atomic.Pointer[facts] // nil until the first connection
-	stop   context.CancelFunc
-	ended  chan struct{}
-	greets chan struct{} // closed after the first greeting
+	opts    Options
+	link    *virt.Link
+	ownLink bool
+	facts   atomic.Pointer[facts] // nil until the first connection
+	stop    context.CancelFunc
+	ended   chan struct{}
+	greets  chan struct{} // closed after the first greeting
 
 	mu       sync.Mutex
 	up       bool // as the watchers were told
@@ -66,16 +67,18 @@ func Open(opts Options) (*Host, error) {
 	opts.ConsoleDir = dir
 	h := &Host{
 		opts:     opts,
+		link:     opts.Link,
 		ended:    make(chan struct{}),
 		greets:   make(chan struct{}),
 		watchers: map[*watcher]struct{}{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel
-	h.watch = virt.Open(virt.Options{URI: opts.URI, OnChange: h.logLink})
-	h.pool = newPool(opts.URI, h.watch)
+	if h.link == nil {
+		h.link, h.ownLink = virt.Open(virt.Options{URI: opts.URI}), true
+	}
 	go h.follow(ctx)
-	if up, _ := h.watch.Up(); up {
+	if up, _ := h.link.Up(); up {
 		select {
 		case <-h.greets:
 		case <-time.After(firstGreeting):
@@ -97,17 +100,22 @@ func consoleDir(dir string) (string, error) {
 	return abs, cloud.Wrap(cloud.CodeInvalid, err, "The directory for console logs cannot be made.")
 }
 
-// Close hangs up. Guests run on.
+// Close hears no more events and gives up the link if it is the host's own.
+// Guests run on.
 func (h *Host) Close() error {
 	h.stop()
 	<-h.ended
-	h.pool.close()
-	return h.watch.Close()
+	if h.ownLink {
+		return h.link.Close()
+	}
+	return nil
 }
 
-// follow greets every connection for events, until ctx ends.
+// follow greets every connection for events, until ctx ends, and says in the
+// log when libvirt goes and comes.
 func (h *Host) follow(ctx context.Context) {
 	defer close(h.ended)
+	log := h.opts.Log.With("uri", h.link.URI())
 	first := sync.OnceFunc(func() { close(h.greets) })
 	var mu sync.Mutex // a greeting that took too long goes on behind
 	var deaf func()
@@ -118,18 +126,23 @@ func (h *Host) follow(ctx context.Context) {
 			deaf()
 		}
 		deaf = next
+		if ctx.Err() != nil && next != nil { // it came after the end
+			next()
+			deaf = nil
+		}
 	}
-	_ = h.watch.Follow(ctx, func(c *libvirt.Connect) error {
+	_ = h.link.Follow(ctx, func(c *libvirt.Connect) error {
 		defer first()
 		listening, err := h.greet(c)
 		if err != nil {
-			h.opts.Log.Error("learn what the host can do", "err", err)
-			return err
+			return fmt.Errorf("learn what the host can do: %w", err)
 		}
 		hush(listening)
+		log.Info("libvirt answers")
 		h.tellLink(true)
 		return nil
-	}, func(error) {
+	}, func(why error) {
+		log.Warn("libvirt does not answer", "err", why)
 		hush(nil)
 		h.tellLink(false)
 	})
@@ -146,14 +159,6 @@ func (h *Host) greet(c *libvirt.Connect) (deaf func(), err error) {
 	return h.subscribe(c)
 }
 
-func (h *Host) logLink(up bool, why error) {
-	if up {
-		h.opts.Log.Info("libvirt answers", "uri", h.opts.URI)
-		return
-	}
-	h.opts.Log.Warn("libvirt does not answer", "uri", h.opts.URI, "err", why)
-}
-
 // know returns what was learnt at the last connect, CodeHypervisor when there
 // never was one.
 func (h *Host) know() (*facts, error) {
@@ -166,7 +171,7 @@ func (h *Host) know() (*facts, error) {
 // Describe says what the host is: its name, vCPUs, memory, acceleration and
 // versions. Returns CodeHypervisor while libvirt is away.
 func (h *Host) Describe(ctx context.Context) (cloud.Host, error) {
-	host, err := call(ctx, h.pool, "describe host", func(_ context.Context, c *libvirt.Connect) (cloud.Host, error) {
+	host, err := call(ctx, h.link, "describe host", func(_ context.Context, c *libvirt.Connect) (cloud.Host, error) {
 		f, err := h.know()
 		if err != nil {
 			return cloud.Host{}, err

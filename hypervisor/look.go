@@ -14,10 +14,11 @@ import (
 // the asked ones that are there. A domain without the mark that has the id or
 // the name of an asked one is reported under that id with Foreign.
 //
-// It costs one call for the list and two (off) to four (running) of 0.1 ms for
-// each guest, and remembers nothing between looks.
+// It costs one call for the list, or one lookup for each asked guest, and two to
+// three of 0.1 ms for each guest that is there. It remembers nothing between
+// looks.
 func (h *Host) LookGuests(ctx context.Context, ids []string) (map[string]cloud.Guest, error) {
-	guests, err := call(ctx, h.pool, "look at guests", func(ctx context.Context, c *libvirt.Connect) (map[string]cloud.Guest, error) {
+	guests, err := call(ctx, h.link, "look at guests", func(ctx context.Context, c *libvirt.Connect) (map[string]cloud.Guest, error) {
 		f, err := h.know()
 		if err != nil {
 			return nil, err
@@ -118,21 +119,65 @@ func read(d *libvirt.Domain, id, form string) (cloud.Guest, error) {
 	if next != nil && next.Form == form {
 		g.Digest = next.Digest
 	}
-	state, reason, err := d.GetState()
+	g.Foreign = next == nil
+	run, err := readState(d, &g)
 	if err != nil {
 		return g, err
 	}
-	g.State, g.OffReason, g.IOError = translate(state, reason)
-	g.Foreign = next == nil
-	if g.State == cloud.GuestOff {
+	if run == nil {
 		return g, readSaved(d, &g)
 	}
-	return g, readRun(d, &g)
+	g.VCPUs = int(run.NrVirtCpu)
+	g.MemoryMiB = int(run.MaxMem / 1024) // libvirt counts in KiB
+	return g, readLive(d, &g)
 }
 
-// readSaved tells saved memory from plain off.
+// readState reads the state, and the size of a run; nil when there is none. The
+// info has the state without its reason and the size; the reason takes a call of
+// its own and is asked for only where it says something. Whether the guest was
+// active when it was looked up is kept in the handle.
+func readState(d *libvirt.Domain, g *cloud.Guest) (run *libvirt.DomainInfo, err error) {
+	if _, err := d.GetID(); err == nil { // active
+		run, err = d.GetInfo()
+		if err != nil {
+			return nil, err
+		}
+		if plain(run.State) {
+			g.State, g.OffReason, g.IOError = translate(run.State, 0)
+			return run, nil
+		}
+	}
+	state, reason, err := d.GetState()
+	if err != nil {
+		return nil, err
+	}
+	g.State, g.OffReason, g.IOError = translate(state, reason)
+	if g.State == cloud.GuestOff {
+		return nil, nil
+	}
+	if run == nil { // started since
+		run, err = d.GetInfo()
+	}
+	return run, err
+}
+
+// plain reports whether a state means the same whatever its reason.
+func plain(s libvirt.DomainState) bool {
+	switch s {
+	case libvirt.DOMAIN_RUNNING, libvirt.DOMAIN_BLOCKED, libvirt.DOMAIN_SHUTDOWN, libvirt.DOMAIN_PMSUSPENDED:
+		return true
+	}
+	return false
+}
+
+// readSaved tells saved memory from plain off. One whose run ended by itself or
+// was ended has none: it went with the start of that run.
 func readSaved(d *libvirt.Domain, g *cloud.Guest) error {
 	if g.Foreign {
+		return nil
+	}
+	switch g.OffReason {
+	case cloud.OffShutdown, cloud.OffDestroyed, cloud.OffCrashed:
 		return nil
 	}
 	saved, err := d.HasManagedSaveImage(0)
@@ -142,23 +187,14 @@ func readSaved(d *libvirt.Domain, g *cloud.Guest) error {
 	return err
 }
 
-// readRun reads what the present run was started with.
-func readRun(d *libvirt.Domain, g *cloud.Guest) error {
+// readLive reads what the present run was started with.
+func readLive(d *libvirt.Domain, g *cloud.Guest) error {
 	live, err := readMark(d, libvirt.DOMAIN_AFFECT_LIVE)
-	if err != nil {
-		return err
-	}
 	if live != nil {
 		g.Foreign = false
 		g.Live = live.Digest
 	}
-	info, err := d.GetInfo()
-	if err != nil {
-		return err
-	}
-	g.VCPUs = int(info.NrVirtCpu)
-	g.MemoryMiB = int(info.MaxMem / 1024) // libvirt counts in KiB
-	return nil
+	return err
 }
 
 // translate says in lodge's words what libvirt's state and its reason mean.

@@ -60,7 +60,7 @@ func power(ctx context.Context, c *libvirt.Connect, id string, a cloud.PowerActi
 // start starts, or restores from saved memory. One that is active runs already,
 // also when it is paused: that is ended by ActResume.
 func start(d *libvirt.Domain) error {
-	err := d.Create()
+	err := d.CreateWithFlags(0) // Create is two calls to libvirtd: it looks the domain's number up again
 	if err != nil {
 		if active, look := d.IsActive(); look == nil && active {
 			return nil

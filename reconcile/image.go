@@ -10,8 +10,9 @@ import (
 // progressEvery is how often the progress of an import is written down.
 const progressEvery = time.Second
 
-// image fetches one image, or removes a deleted one.
-func (l *Loop) image(ctx context.Context, id string) {
+// image fetches one image, or removes a deleted one. The download ends with
+// running; the records are made whatever happens.
+func (l *Loop) image(ctx, running context.Context, id string) {
 	ref := cloud.Ref{Kind: cloud.KindImage, ID: id}
 	img, ok := l.dueImage(ctx, ref)
 	if !ok {
@@ -21,20 +22,19 @@ func (l *Loop) image(ctx context.Context, id string) {
 		l.removeImage(ctx, ref)
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(running)
 	defer cancel()
 	l.importing.Store(id, cancel)
 	defer l.importing.Delete(id)
 
-	info, err := l.fetchImage(ctx, img)
-	now := l.Now()
+	info, err := l.fetchImage(running, img)
 	switch {
 	case err == nil:
-		err = l.Images.RecordImage(ctx, now, cloud.ImageRecord{ID: id, State: cloud.ImageActive, Info: &info})
+		err = l.Images.RecordImage(ctx, l.Now(), cloud.ImageRecord{ID: id, State: cloud.ImageActive, Info: &info})
 		if err != nil {
 			l.retryImage(ref, err)
 		}
-	case ctx.Err() != nil: // deleted meanwhile
+	case running.Err() != nil: // deleted meanwhile, or lodged ends: the next look goes on
 		l.images.mark(ref)
 	default:
 		l.failImage(ctx, ref, img, err)

@@ -189,14 +189,15 @@ func (l *Loop) workers(ctx context.Context, q *queue) {
 func (l *Loop) handle(ctx context.Context, r cloud.Ref) {
 	// A call to the host that is under way at the end is finished, not cut: its
 	// result is the next start's starting point either way, but this is tidier.
-	ctx = context.WithoutCancel(ctx)
+	// Only a download is cut; it may last for hours.
+	whole := context.WithoutCancel(ctx)
 	switch r.Kind {
 	case cloud.KindInstance:
-		l.instance(ctx, r.ID)
+		l.instance(whole, r.ID)
 	case cloud.KindNetwork:
-		l.network(ctx, r.ID)
+		l.network(whole, r.ID)
 	case cloud.KindImage:
-		l.image(ctx, r.ID)
+		l.image(whole, ctx, r.ID)
 	}
 }
 
@@ -225,5 +226,7 @@ func (l *Loop) evidence(r *cloud.InstanceRecord, w cloud.InstanceWish) {
 	if gap == 0 || !ran || runs {
 		return
 	}
-	r.EndAt, r.Evidence = time.UnixMilli(gap), cloud.EvidenceHeartbeat
+	if at := time.UnixMilli(gap); r.EndAt.IsZero() || at.Before(r.EndAt) {
+		r.EndAt, r.Evidence = at, cloud.EvidenceHeartbeat
+	}
 }

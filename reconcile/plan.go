@@ -65,6 +65,11 @@ func Plan(w cloud.InstanceWish, s Seen, now time.Time) Decision {
 		planKeep(&d, w, s, now)
 	}
 	r := &d.Record
+	if !w.DeletedAt.IsZero() {
+		// From the request on nothing is counted, however long the removal takes.
+		r.EndAt, r.Evidence = w.DeletedAt, cloud.EvidenceDeleted
+		return d
+	}
 	r.Readings = cloud.Readings(r.State, r.RunningVCPUs, r.RunningMemoryMiB, w.Root.SizeGiB, r.RootSeen)
 	return d
 }

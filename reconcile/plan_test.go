@@ -241,7 +241,12 @@ func TestPlan(t *testing.T) {
 				}
 			}},
 		{"a delete removes the guest first", wished(running, deleted),
-			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestRunning) }, t0, "remove-guest", cloud.StateRunning, cloud.TaskDeleting, nil},
+			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestRunning) }, t0.Add(time.Minute), "remove-guest", cloud.StateRunning, cloud.TaskDeleting,
+			func(t *testing.T, d Decision) {
+				if len(d.Record.Readings) != 0 || d.Record.EndAt != t0 || d.Record.Evidence != cloud.EvidenceDeleted {
+					t.Errorf("counted after its deletion was asked for: %+v", d.Record)
+				}
+			}},
 		{"then everything else", wished(running, deleted),
 			func(cloud.InstanceWish) Seen { return parts() }, t0, "remove-disk remove-disk remove-port", cloud.StateStopped, cloud.TaskDeleting, nil},
 		{"and is gone when nothing is seen", wished(running, deleted),

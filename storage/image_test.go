@@ -187,6 +187,36 @@ func TestTwoImportsOfOneImageDoNotMix(t *testing.T) {
 	}
 }
 
+func TestAHalfMadeVolumeIsPartialUnlessAWholeOneIsThere(t *testing.T) {
+	p, dir := local(t, storage.Options{})
+	overlay := header(backing(filepath.Join(dir, "image-"+id(9)+".qcow2")))
+	for n, tt := range []struct {
+		overlay, blank []byte
+		partial        bool
+	}{
+		{header(nil)[:100], nil, true},
+		{nil, header(nil)[:100], true},
+		{header(nil), nil, true}, // no backing file yet
+		{overlay, header(nil)[:100], false},
+		{overlay[:100], header(nil), false},
+	} {
+		for name, b := range map[string][]byte{".qcow2": tt.overlay, ".blank.qcow2": tt.blank} {
+			if b == nil {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, id(n)+name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, seen := range []map[cloud.DiskKey]cloud.Disk{look(t, p), look(t, p, id(n))} {
+			d, there := seen[volume(n)]
+			if !there || d.Partial != tt.partial || (d.SizeBytes == 0) != tt.partial {
+				t.Errorf("volume %d: seen %+v", n, d)
+			}
+		}
+	}
+}
+
 func TestOpenRemovesWhatACrashLeftAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	whole := header(nil)

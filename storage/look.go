@@ -22,10 +22,10 @@ const (
 
 // LookDisks reports the disks by kind and id: those with the ids, or all when
 // ids is nil. It reads the directory itself, so it is right after a file was
-// removed by hand and while libvirt is down. A volume counts when its header is
-// finished; what is half-made or strange is left out. The size is the virtual
-// one; a seed's is that of its file. Returns CodeStorage when the directory
-// cannot be read.
+// removed by hand and while libvirt is down. A volume whose header is not
+// finished is Partial, also while it is being made; what is strange is left out.
+// The size is the virtual one, 0 of what is Partial; a seed's is that of its
+// file. Returns CodeStorage when the directory cannot be read.
 func (p *Pool) LookDisks(ctx context.Context, ids []string) (map[cloud.DiskKey]cloud.Disk, error) {
 	var files []file
 	if ids == nil {
@@ -53,10 +53,14 @@ func (p *Pool) LookDisks(ctx context.Context, ids []string) (map[cloud.DiskKey]c
 		if err != nil {
 			return nil, fileError(err, "look at "+f.name)
 		}
-		if s == whole {
-			seen[cloud.DiskKey{Kind: f.kind, ID: f.id}] = cloud.Disk{
-				ID: f.id, Kind: f.kind, Path: p.path(f), Format: f.format, SizeBytes: size,
-			}
+		key := cloud.DiskKey{Kind: f.kind, ID: f.id}
+		d := cloud.Disk{ID: f.id, Kind: f.kind, Path: p.path(f), Format: f.format, SizeBytes: size}
+		switch _, twice := seen[key]; {
+		case s == whole:
+			seen[key] = d
+		case s == halfMade && !twice: // a whole one under the other name counts
+			d.SizeBytes, d.Partial = 0, true
+			seen[key] = d
 		}
 	}
 	return seen, nil

@@ -202,7 +202,7 @@ func TestAVolumeOnAMissingOrLargerImageIsRefused(t *testing.T) {
 	}
 }
 
-func TestAHalfMadeVolumeIsNotSeenAndMadeAnew(t *testing.T) {
+func TestAHalfMadeVolumeIsSeenAsPartialAndMadeAnew(t *testing.T) {
 	needWorld(t)
 	dir := filepath.Join(openDir(t), "disks")
 	p := open(t, storage.Options{Dir: dir})
@@ -224,14 +224,15 @@ func TestAHalfMadeVolumeIsNotSeenAndMadeAnew(t *testing.T) {
 		if err := os.WriteFile(path, half, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if seen := look(t, p, id(2)); len(seen) != 0 {
-			t.Errorf("%s: seen %+v", name, seen)
+		want := cloud.Disk{ID: id(2), Kind: cloud.DiskVolume, Path: path, Format: cloud.FormatQcow2, Partial: true}
+		if one, all := look(t, p, id(2))[volume(2)], look(t, p)[volume(2)]; one != want || all != want {
+			t.Errorf("%s: seen %+v, among all %+v", name, one, all)
 		}
 		if err := p.CreateDisk(ctx, spec); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if seen := look(t, p, id(2)); seen[volume(2)].SizeBytes != 1<<30 {
-			t.Errorf("%s: after: %+v", name, seen)
+		if d := look(t, p, id(2))[volume(2)]; d.SizeBytes != 1<<30 || d.Partial {
+			t.Errorf("%s: after: %+v", name, d)
 		}
 	}
 }

@@ -11,14 +11,16 @@ import (
 	"lodge/cloud"
 )
 
-// Call runs f with the connection and gives back what f gives.
+// Call runs f with a connection that nobody else uses meanwhile, and gives back
+// what f gives.
 //
 // Errors of f come back as they are, so that the caller can sort them (Is,
-// NotFound). A *cloud.Error with CodeHypervisor comes at once when there is no
-// connection, and when it breaks under f; one with CodeTimeout when f has not
-// returned after the link's call timeout. f is left behind then: libvirt's
-// calls cannot be interrupted. So f must keep its results to itself until it
-// returns them, and must close nothing that others use.
+// NotFound). A *cloud.Error with CodeHypervisor comes at once while libvirt is
+// away, and when the connection breaks under f; one with CodeTimeout when f has
+// not returned after the link's call timeout. f is left behind then, with its
+// connection and its place among the calls: libvirt's calls cannot be
+// interrupted. So f must keep its results to itself until it returns them, and
+// must close nothing that others use.
 func Call[T any](ctx context.Context, l *Link, what string, f func(*libvirt.Connect) (T, error)) (T, error) {
 	return CallFor(ctx, l, l.o.CallTimeout, what, f)
 }
@@ -29,47 +31,81 @@ func Do(ctx context.Context, l *Link, what string, f func(*libvirt.Connect) erro
 	return err
 }
 
-// CallFor is Call with a deadline of its own, for work that copies bytes.
+// CallFor is Call with a deadline of its own.
 func CallFor[T any](ctx context.Context, l *Link, limit time.Duration, what string, f func(*libvirt.Connect) (T, error)) (T, error) {
-	var zero T
-	t := time.NewTimer(limit)
-	defer t.Stop()
-
+	var none T
+	if up, why := l.Up(); !up {
+		return none, down(why)
+	}
+	p := patience{caller: ctx, limit: limit, what: what}
+	defer p.begin()()
 	select {
 	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return zero, ended(ctx, what)
-	case <-t.C:
-		return zero, late(what, fmt.Errorf("%d calls are on their way and none returned", l.o.InFlight))
+	case <-p.ctx.Done():
+		return none, p.over(fmt.Errorf("%d calls are on their way and none returned", l.o.InFlight))
 	}
-	conn, gen, err := l.take()
-	if err != nil {
-		<-l.slots
-		return zero, err
-	}
+	return await(p, func() (T, error) {
+		defer func() { <-l.slots }()
+		c, err := l.borrow()
+		if err != nil {
+			return none, err
+		}
+		defer l.giveBack(c)
+		if p.ctx.Err() != nil { // nobody waits any more, so nothing is begun
+			return none, p.over(nil)
+		}
+		v, err := f(c.conn)
+		if err != nil && !alive(c.conn) {
+			err = down(fmt.Errorf("%s: %w", what, err))
+		}
+		return v, err
+	})
+}
 
+// patience is how long a call is waited for.
+type patience struct {
+	caller context.Context
+	limit  time.Duration
+	what   string
+	ctx    context.Context // ends with the caller's, or after the limit
+}
+
+func (p *patience) begin() context.CancelFunc {
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithTimeout(p.caller, p.limit)
+	return cancel
+}
+
+// over is the error for whom it was too long.
+func (p patience) over(why error) error {
+	switch err := p.caller.Err(); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return late(p.what, err)
+	case err != nil:
+		return fmt.Errorf("%s: %w", p.what, err)
+	case why == nil:
+		why = fmt.Errorf("no answer after %s", p.limit)
+	}
+	return late(p.what, why)
+}
+
+// await runs f, and leaves it behind when patience is over.
+func await[T any](p patience, f func() (T, error)) (T, error) {
 	type result struct {
 		v   T
 		err error
 	}
 	got := make(chan result, 1)
 	go func() {
-		v, err := f(conn)
-		if err != nil && !alive(conn) {
-			l.drop(gen, err)
-			err = down(fmt.Errorf("%s: %w", what, err))
-		}
-		_, _ = conn.Close()
-		<-l.slots
+		v, err := f()
 		got <- result{v, err}
 	}()
 	select {
 	case r := <-got:
 		return r.v, r.err
-	case <-ctx.Done():
-		return zero, ended(ctx, what)
-	case <-t.C:
-		return zero, late(what, fmt.Errorf("no answer after %s", limit))
+	case <-p.ctx.Done():
+		var none T
+		return none, p.over(nil)
 	}
 }
 
@@ -87,46 +123,10 @@ func late(what string, why error) error {
 	}
 }
 
-func ended(ctx context.Context, what string) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return late(what, ctx.Err())
-	}
-	return fmt.Errorf("%s: %w", what, ctx.Err())
-}
-
-// Follow calls up with every connection of the link, also the present one, and
-// lost when it is gone. up runs within the call timeout and must return; it is
-// the place to register for events. An error of up counts as a lost connection:
-// it is dropped and dialled again. Follow returns when ctx or the link ends.
-func (l *Link) Follow(ctx context.Context, up func(*libvirt.Connect) error, lost func(why error)) error {
-	var seen uint64 // the connection that up was called with
-	for {
-		l.mu.Lock()
-		conn, gen, why, changed := l.conn, l.gen, l.why, l.changed
-		l.mu.Unlock()
-		if seen != 0 && (conn == nil || gen != seen) {
-			seen = 0
-			lost(why)
-		}
-		if conn != nil && seen == 0 {
-			err := Do(ctx, l, "follow the connection", func(c *libvirt.Connect) error {
-				if c != conn {
-					return errors.New("another connection came meanwhile")
-				}
-				return up(c)
-			})
-			if err == nil {
-				seen = gen
-				continue // it may have changed meanwhile
-			}
-			l.drop(gen, err)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.ctx.Done():
-			return l.ctx.Err()
-		}
+func down(why error) error {
+	return &cloud.Error{
+		Code:    cloud.CodeHypervisor,
+		Message: "The host's libvirt does not answer; lodge goes on as soon as it does.",
+		Cause:   why,
 	}
 }

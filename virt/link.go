@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"libvirt.org/go/libvirt"
-
-	"lodge/cloud"
 )
 
 // Options say how to reach libvirt. Zero values take the defaults.
@@ -19,10 +17,12 @@ type Options struct {
 	RedialMin   time.Duration // between two attempts to connect, doubling; default 100 ms
 	RedialMax   time.Duration // default 5 s
 	FirstDial   time.Duration // how long Open waits for the first answer; default 2 s
-	InFlight    int           // calls at the same time; default 32
+	IdleFor     time.Duration // that a connection beyond the first two waits for a call; default 1 min
+	InFlight    int           // calls, and so their connections, at the same time; default 20, libvirtd's workers
 
-	// OnChange hears of every connection made and lost, with the reason in the
-	// second case and for the first failed attempt in a row. It must not block.
+	// OnChange hears of every watching connection made and lost, with the reason
+	// in the second case and for the first failed attempt in a row. The end by
+	// Close is no loss. It must not block.
 	OnChange func(up bool, why error)
 }
 
@@ -36,8 +36,9 @@ func (o Options) withDefaults() Options {
 	def(&o.RedialMin, 100*time.Millisecond)
 	def(&o.RedialMax, 5*time.Second)
 	def(&o.FirstDial, 2*time.Second)
+	def(&o.IdleFor, time.Minute)
 	if o.InFlight <= 0 {
-		o.InFlight = 32
+		o.InFlight = 20
 	}
 	return o
 }
@@ -49,8 +50,9 @@ const (
 	keepAliveCount   = 6
 )
 
-// Link is a connection to libvirt that is made again whenever it is lost.
-// It is safe for use by many goroutines.
+// Link is a watching connection to libvirt, which is made again whenever it is
+// lost, carries the events and says whether libvirt is there, and a pool of
+// connections that are lent to calls. It is safe for use by many goroutines.
 type Link struct {
 	o      Options
 	ctx    context.Context
@@ -58,11 +60,13 @@ type Link struct {
 	ended  chan struct{}
 	slots  chan struct{}
 
-	mu      sync.Mutex
-	conn    *libvirt.Connect // nil: down
-	gen     uint64           // number of connections made so far
-	why     error            // why it is down
-	changed chan struct{}    // closed and replaced whenever conn changes
+	mu       sync.Mutex
+	conn     *libvirt.Connect // that watches; nil: down
+	gen      uint64           // number of watching connections made so far
+	why      error            // why it is down
+	changed  chan struct{}    // closed and replaced whenever conn changes
+	idle     []loan           // wait for a call, the last used at the end; none while down
+	trimming bool             // a timer for that runs
 }
 
 var eventLoop sync.Once
@@ -110,12 +114,18 @@ func Open(o Options) *Link {
 	return l
 }
 
+// partingTime is how long Close waits for libvirtd to hear that it is over.
+const partingTime = 2 * time.Second
+
 // Close ends the link. Calls that are on their way end by themselves.
 func (l *Link) Close() error {
 	l.cancel()
 	<-l.ended
 	return nil
 }
+
+// URI is where the link leads to.
+func (l *Link) URI() string { return l.o.URI }
 
 // Up reports whether there is a connection, and why not.
 func (l *Link) Up() (bool, error) {
@@ -125,42 +135,56 @@ func (l *Link) Up() (bool, error) {
 }
 
 // keep dials whenever there is no connection. tried is closed after the first
-// attempt.
+// attempt. A connection that lasted is dialled again at once; one that did not,
+// for it was found to be of no use, after a while like one that failed.
 func (l *Link) keep(tried chan struct{}) {
 	defer close(l.ended)
-	wait := l.o.RedialMin
-	told := false
+	first := sync.OnceFunc(func() { close(tried) })
+	wait, told := l.o.RedialMin, false
 	for l.ctx.Err() == nil {
 		conn, err := l.dial()
+		began := time.Now()
 		if err == nil {
-			wait, told = l.o.RedialMin, false
-			l.put(conn, nil)
+			told = false
+			l.put(conn)
+			first()
+			l.untilDown()
 		} else {
 			l.mu.Lock()
 			l.why = err
 			l.mu.Unlock()
-			if !told && l.o.OnChange != nil {
-				l.o.OnChange(false, err)
+			if !told {
+				l.tell(false, err)
 			}
 			told = true
+			first()
 		}
-		if tried != nil {
-			close(tried)
-			tried = nil
-		}
-		if err == nil {
-			l.untilDown()
+		if time.Since(began) > l.o.RedialMax {
+			wait = l.o.RedialMin
 			continue
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-l.ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		l.pause(wait)
 		wait = min(2*wait, l.o.RedialMax)
 	}
-	l.drop(l.generation(), errors.New("the link was closed"))
+	select {
+	case <-l.drop(l.generation(), errors.New("the link was closed")):
+	case <-time.After(partingTime):
+	}
+}
+
+func (l *Link) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-l.ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (l *Link) tell(up bool, why error) {
+	if l.o.OnChange != nil && l.ctx.Err() == nil {
+		l.o.OnChange(up, why)
+	}
 }
 
 func (l *Link) generation() uint64 {
@@ -217,23 +241,25 @@ func (l *Link) dial() (*libvirt.Connect, error) {
 	return nil, err
 }
 
-// put makes conn the connection of the link.
-func (l *Link) put(conn *libvirt.Connect, why error) {
-	l.mu.Lock()
-	l.gen++
-	gen := l.gen
-	l.conn, l.why = conn, why
-	close(l.changed)
-	l.changed = make(chan struct{})
-	l.mu.Unlock()
-
+// put makes conn the watching connection of the link. It belongs to others as
+// soon as they see it, so that all is set before.
+func (l *Link) put(conn *libvirt.Connect) {
+	gen := l.generation() + 1
 	// Drivers that live in this process (test:///default) know neither.
 	_ = conn.RegisterCloseCallback(func(_ *libvirt.Connect, reason libvirt.ConnectCloseReason) {
 		go l.drop(gen, closeReason(reason))
 	})
 	_ = conn.SetKeepAlive(keepAliveSeconds, keepAliveCount)
-	if l.o.OnChange != nil {
-		l.o.OnChange(true, nil)
+
+	l.mu.Lock()
+	l.conn, l.gen, l.why = conn, gen, nil
+	broken := !alive(conn) // and drop may have come too early
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.mu.Unlock()
+	l.tell(true, nil)
+	if broken {
+		l.drop(gen, closeReason(libvirt.CONNECT_CLOSE_REASON_ERROR))
 	}
 }
 
@@ -249,43 +275,31 @@ func closeReason(r libvirt.ConnectCloseReason) error {
 	return errors.New("the connection broke")
 }
 
-// drop gives up connection number gen, unless that was done before.
-func (l *Link) drop(gen uint64, why error) {
+// drop gives up watching connection number gen, unless that was done before, and
+// those that wait for a call with it. hungUp is closed when libvirtd has heard
+// of it, or is not there any more.
+func (l *Link) drop(gen uint64, why error) (hungUp <-chan struct{}) {
+	done := make(chan struct{})
 	l.mu.Lock()
-	conn := l.conn
+	conn, idle := l.conn, l.idle
 	if conn == nil || l.gen != gen {
 		l.mu.Unlock()
-		return
+		close(done)
+		return done
 	}
-	l.conn, l.why = nil, why
+	l.conn, l.why, l.idle = nil, why, nil
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.mu.Unlock()
 
-	_ = conn.UnregisterCloseCallback() // it holds a reference
-	_, _ = conn.Close()
-	if l.o.OnChange != nil {
-		l.o.OnChange(false, why)
-	}
-}
-
-// take gives the connection with a reference that the caller closes.
-func (l *Link) take() (*libvirt.Connect, uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn == nil {
-		return nil, 0, down(l.why)
-	}
-	if err := l.conn.Ref(); err != nil {
-		return nil, 0, down(err)
-	}
-	return l.conn, l.gen, nil
-}
-
-func down(why error) error {
-	return &cloud.Error{
-		Code:    cloud.CodeHypervisor,
-		Message: "The host's libvirt does not answer; lodge goes on as soon as it does.",
-		Cause:   why,
-	}
+	go func() {
+		defer close(done)
+		_ = conn.UnregisterCloseCallback() // it holds a reference
+		_, _ = conn.Close()
+		for _, c := range idle {
+			_, _ = c.conn.Close()
+		}
+	}()
+	l.tell(false, why)
+	return done
 }

@@ -42,6 +42,13 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func needWorld(t *testing.T) {
+	t.Helper()
+	if os.Getenv("LODGE_WORLD") != "1" {
+		t.Skip("needs scripts/world")
+	}
+}
+
 func version(c *libvirt.Connect) (uint32, error) { return c.GetLibVersion() }
 
 func TestACallGivesWhatItsFunctionGives(t *testing.T) {
@@ -138,9 +145,7 @@ func TestALinkUsedFromManySidesClosesInOrder(t *testing.T) {
 
 func TestALostLibvirtIsNoticedAndComesBackByItself(t *testing.T) {
 	control := os.Getenv("LODGE_WORLD_LIBVIRTD")
-	if os.Getenv("LODGE_WORLD") != "1" {
-		t.Skip("needs scripts/world")
-	}
+	needWorld(t)
 	do := func(what string) {
 		t.Helper()
 		if out, err := exec.Command(control, what).CombinedOutput(); err != nil {

@@ -114,7 +114,7 @@ func (f *flags) daemon() (daemon.Config, error) {
 	}
 	cfg := daemon.Config{
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
-		Workers: f.workers, SweepEvery: f.sweep, Version: version,
+		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
 		Now: time.Now, NewID: uuid.NewString, Log: log,
 	}
 	if cfg.MaxImageBytes, err = size("--max-image", f.maxImage); err != nil {

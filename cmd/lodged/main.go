@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// version is set by the Makefile from git.
-var version = "dev"
+// version and commit are set by the Makefile from git.
+var version, commit = "dev", ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -26,6 +26,7 @@ type Config struct {
 	NetworkPool     netip.Prefix   // the default networks of tenants are cut out of it
 
 	Version string
+	Commit  string // of the source it was built from, "" unknown
 	Now     func() time.Time
 	NewID   func() string
 	Log     *slog.Logger

@@ -32,6 +32,9 @@ type Daemon struct {
 	http *http.Server
 	sock net.Listener
 
+	started time.Time
+	unknown string // id of this host while the hypervisor has not said what it is
+
 	closeOnce sync.Once
 }
 
@@ -47,7 +50,7 @@ const (
 // Open takes the data dir, opens the parts in order and starts to listen.
 // libvirt need not answer. What was opened before an error is closed again.
 func Open(cfg Config) (_ *Daemon, err error) {
-	d := &Daemon{cfg: cfg}
+	d := &Daemon{cfg: cfg, started: cfg.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -60,7 +63,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if d.lock, err = lockDir(cfg.path("lodged.lock")); err != nil {
 		return nil, err
 	}
-	if d.db, err = store.OpenWith(cfg.path("lodge.db"), store.Options{NetworkPool: cfg.NetworkPool}); err != nil {
+	if d.db, err = store.OpenWith(d.database(), store.Options{NetworkPool: cfg.NetworkPool}); err != nil {
 		return nil, err
 	}
 	hostID, err := hostID(cfg)
@@ -85,13 +88,24 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	return d, nil
 }
 
+// database is the path of the database. A pretend host forgets everything when
+// its lodged ends, so its database, which has a name of its own, starts anew.
+func (d *Daemon) database() string {
+	if !d.cfg.Sim {
+		return d.cfg.path("lodge.db")
+	}
+	path := d.cfg.path("sim.db")
+	for _, tail := range []string{"", "-wal", "-shm"} {
+		_ = os.Remove(path + tail) // what cannot be removed cannot be opened either
+	}
+	return path
+}
+
 // prepare brings the database to where a daemon can work on it.
 func (d *Daemon) prepare(ctx context.Context, hostID string) error {
 	now := d.cfg.Now()
-	host := d.host.describe(ctx)
-	host.ID, host.Version, host.StartedAt = hostID, d.cfg.Version, now
-	if err := d.db.RegisterHost(ctx, now, host); err != nil {
-		return fmt.Errorf("register this host: %w", err)
+	if err := d.register(ctx, hostID); err != nil {
+		return err
 	}
 	first := cloud.NewTenant{ID: d.cfg.NewID(), NetworkID: d.cfg.NewID(), SubnetID: d.cfg.NewID()}
 	if _, err := d.db.EnsureInstallation(ctx, now, first); err != nil {
@@ -110,6 +124,46 @@ func (d *Daemon) prepare(ctx context.Context, hostID string) error {
 	return nil
 }
 
+// register writes down what this host is, as far as it is known: while the
+// hypervisor is away, what the kernel says.
+func (d *Daemon) register(ctx context.Context, hostID string) error {
+	host, err := d.host.describe(ctx)
+	if err != nil {
+		d.cfg.Log.Warn("the hypervisor does not answer yet", "err", err)
+		if host, err = localHost(); err != nil {
+			return err
+		}
+		d.unknown = hostID
+	}
+	host.ID, host.Version, host.StartedAt = hostID, d.cfg.Version, d.started
+	if err := d.db.RegisterHost(ctx, d.cfg.Now(), host); err != nil {
+		return fmt.Errorf("register this host: %w", err)
+	}
+	return nil
+}
+
+// learn registers the host again as soon as the hypervisor has answered.
+func (d *Daemon) learn(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for d.unknown != "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		id := d.unknown
+		if _, err := d.host.describe(ctx); err != nil {
+			continue
+		}
+		d.unknown = ""
+		if err := d.register(ctx, id); err != nil {
+			d.cfg.Log.Error("register this host", "err", err)
+			d.unknown = id
+		}
+	}
+}
+
 func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	return reconcile.New(reconcile.Options{
 		HostID: hostID,
@@ -125,7 +179,7 @@ func (d *Daemon) handler() http.Handler {
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
 		Instances: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
-		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Go: runtime.Version()},
+		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check,
 		Caller:   func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
 	})
@@ -146,6 +200,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	worked := make(chan error, 1)
 	go func() { served <- d.http.Serve(d.sock) }()
 	go func() { worked <- d.loop.Run(work) }()
+	learned := make(chan struct{})
+	go func() { defer close(learned); d.learn(work) }()
 
 	var err error
 	select {
@@ -163,6 +219,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", e), d.http.Close())
 	}
 	stopWork()
+	<-learned
 	err = errors.Join(err, <-worked, d.Close())
 	log.Info("stopped")
 	return err

@@ -7,7 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"lodge/api"
 	"lodge/cloud"
@@ -26,7 +29,7 @@ type hands struct {
 	disks    reconcile.Disks
 	nets     reconcile.Nets
 	console  api.Console
-	describe func(context.Context) cloud.Host
+	describe func(context.Context) (cloud.Host, error)
 	closers  []io.Closer
 }
 
@@ -40,13 +43,7 @@ func openHands(cfg Config) (hands, error) {
 func simHands(cfg Config) hands {
 	h := sim.New(sim.Options{Now: cfg.Now, Latency: sim.Realistic()})
 	return hands{name: "sim", guests: h, disks: h, nets: h, console: h,
-		describe: func(ctx context.Context) cloud.Host {
-			host, err := h.Describe(ctx)
-			if err != nil {
-				cfg.Log.Warn("describe the host", "err", err)
-			}
-			return host
-		}}
+		describe: h.Describe}
 }
 
 func realHands(cfg Config) (h hands, err error) {
@@ -58,16 +55,15 @@ func realHands(cfg Config) (h hands, err error) {
 			h = hands{}
 		}
 	}()
+	link := virt.Open(virt.Options{URI: cfg.LibvirtURI})
+	h.closers = append(h.closers, link)
 	guests, err := hypervisor.Open(hypervisor.Options{
-		URI: cfg.LibvirtURI, Accel: cfg.Accel, ConsoleDir: cfg.path("console"), Log: cfg.Log,
+		URI: cfg.LibvirtURI, Link: link, Accel: cfg.Accel, ConsoleDir: cfg.path("console"), Log: cfg.Log,
 	})
 	if err != nil {
 		return h, fmt.Errorf("hypervisor: %w", err)
 	}
 	h.closers = append(h.closers, guests)
-	// Disks and networks share a link: neither calls often, and a connection costs.
-	link := virt.Open(virt.Options{URI: cfg.LibvirtURI})
-	h.closers = append(h.closers, link)
 	disks, err := storage.Open(storage.Options{
 		Link: link, Dir: cfg.path("disks"), MaxImageBytes: cfg.MaxImageBytes, MaxVirtualBytes: cfg.MaxVirtualBytes,
 	})
@@ -81,13 +77,7 @@ func realHands(cfg Config) (h hands, err error) {
 	}
 	h.closers = append(h.closers, nets)
 	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
-	h.describe = func(ctx context.Context) cloud.Host {
-		host, err := guests.Describe(ctx)
-		if err != nil {
-			cfg.Log.Warn("the hypervisor does not answer yet", "err", err)
-		}
-		return host
-	}
+	h.describe = guests.Describe
 	return h, nil
 }
 
@@ -109,4 +99,18 @@ func hostID(cfg Config) (string, error) {
 		return "", fmt.Errorf("host id: %w", err)
 	}
 	return id, nil
+}
+
+// localHost is what the kernel says of this machine.
+func localHost() (cloud.Host, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return cloud.Host{}, fmt.Errorf("host name: %w", err)
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return cloud.Host{}, fmt.Errorf("host memory: %w", err)
+	}
+	total := uint64(info.Totalram) * uint64(info.Unit)
+	return cloud.Host{Name: name, VCPUs: runtime.NumCPU(), MemoryMiB: int(total >> 20), Hypervisor: "unknown: libvirt has not answered yet", Accel: "unknown"}, nil
 }

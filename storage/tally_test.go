@@ -1,0 +1,45 @@
+package storage_test
+
+import (
+	"context"
+	"testing"
+
+	"lodge/cloud"
+	"lodge/storage"
+	"lodge/virt"
+	"lodge/virt/tally"
+)
+
+func TestAVolumeCostsTwoCallsToLibvirtAndALookNone(t *testing.T) {
+	needWorld(t)
+	door := tally.Open(t)
+	link := virt.Open(virt.Options{URI: door.URI})
+	defer link.Close()
+	p := open(t, storage.Options{Link: link})
+	ctx := context.Background()
+	create := func(n int) func() error {
+		return func() error { return p.CreateDisk(ctx, cloud.DiskSpec{ID: id(n), SizeGiB: 1}) }
+	}
+	if err := create(1)(); err != nil { // makes the pool
+		t.Fatal(err)
+	}
+	door.Calls()
+	for _, tt := range []struct {
+		what string
+		do   func() error
+		want int
+	}{
+		{"create", create(2), 2}, // the pool, the volume; no refresh
+		{"create again", create(2), 0},
+		{"look", func() error { _, err := p.LookDisks(ctx, nil); return err }, 0},
+		{"remove", func() error { return p.RemoveDisk(ctx, cloud.DiskVolume, id(2)) }, 3}, // libvirt is told
+		{"remove again", func() error { return p.RemoveDisk(ctx, cloud.DiskVolume, id(2)) }, 0},
+	} {
+		if err := tt.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := door.Calls(); got != tt.want {
+			t.Errorf("%s: %d calls, want %d", tt.what, got, tt.want)
+		}
+	}
+}
