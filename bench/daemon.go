@@ -133,7 +133,7 @@ func (d *daemon) haltImage() error {
 	return nil
 }
 
-// until polls an instance. 3 ms is small beside the figure, and the polling
+// until polls an instance. 8 ms is small beside the figure, and the polling
 // takes little of the two cores that it shares with the host.
 func (d *daemon) until(id, state string) error {
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(3 * time.Millisecond) {

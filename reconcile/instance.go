@@ -19,7 +19,9 @@ func (l *Loop) instance(ctx context.Context, id string) {
 	m := l.mem.get(id)
 	defer func() { l.mem.put(id, m) }()
 
+	var nets map[string]cloud.HostNetwork
 	for range rounds {
+		l.work.fresh(ref)
 		w, ok := l.wish(ctx, ref)
 		if !ok {
 			m = memory{}
@@ -31,13 +33,14 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			return
 		}
 		w.ObservedBoots = max(w.ObservedBoots, m.boots)
-		s, err := l.look(ctx, w)
+		s, err := l.look(ctx, w, nets)
 		if err != nil {
 			l.fail(ctx, ref, w, &m, cloud.InstanceRecord{Unseen: true}, err)
 			return
 		}
 		s.AskedAt = m.askedAt
 		d := Plan(w, s, now)
+		nets = settledNets(s, d)
 		if d.Throttle != nil && l.throttle(ctx, ref, w, &m, d) {
 			return
 		}

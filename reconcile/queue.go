@@ -80,6 +80,17 @@ func (q *queue) take() (r cloud.Ref, ok bool) {
 	return r, true
 }
 
+// fresh says that the object is about to be looked at: marks made until now are
+// answered by that look.
+func (q *queue) fresh(r cloud.Ref) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s, ok := q.state[r]; ok && s.again {
+		s.again = false
+		q.state[r] = s
+	}
+}
+
 // done gives the object back.
 func (q *queue) done(r cloud.Ref) {
 	q.mu.Lock()
