@@ -133,6 +133,7 @@ func (s *server) handler(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
+			linger(w, r)
 		}
 	})
 }

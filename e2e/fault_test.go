@@ -59,7 +59,9 @@ func TestABrandNewLodgedStartsWhileLibvirtdIsDown(t *testing.T) {
 	if host := l.list("/v1/hosts")[0]; number(host["memory_mib"]) == 0 || number(host["vcpus"]) == 0 {
 		t.Errorf("host: %v", host)
 	}
+	l.eventually(30*time.Second, "the host shows the problem", func() bool { return problemCode(l.list("/v1/hosts")[0]) == "hypervisor_unavailable" })
 	l.libvirtd("start")
+	l.eventually(30*time.Second, "the host has recovered", func() bool { return problemCode(l.list("/v1/hosts")[0]) == "" })
 	l.importTiny()
 	l.tiny("a")
 }

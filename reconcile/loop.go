@@ -47,6 +47,7 @@ type Loop struct {
 	// milliseconds; 0 while somebody looks.
 	gap       atomic.Int64
 	linkDown  atomic.Bool
+	blinded   atomic.Bool // the last sweep could not look
 	importing sync.Map // image id -> context.CancelFunc
 	sweepNow  chan struct{}
 }

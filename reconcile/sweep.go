@@ -38,12 +38,12 @@ func (l *Loop) sweep(ctx context.Context) {
 		}
 	}
 	l.sweepNetworks(ctx, nets)
-	if gap != 0 {
-		l.gap.CompareAndSwap(gap, 0)
-		l.mem.forgive()
-		if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, nil); err != nil {
-			l.Log.Error("sweep: host", "err", err)
-		}
+	if l.blinded.Swap(false) {
+		l.mem.forgive() // what failed for want of a host is tried at once
+	}
+	l.gap.CompareAndSwap(gap, 0)
+	if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, nil); err != nil {
+		l.Log.Error("sweep: host", "err", err)
 	}
 	if err := l.Hosts.Heartbeat(ctx, l.HostID, now); err != nil {
 		l.Log.Error("sweep: heartbeat", "err", err)
@@ -67,6 +67,7 @@ func (l *Loop) lookAll(ctx context.Context) (map[string]cloud.Guest, map[cloud.D
 // nobody saw the guests, so that is when what has ended will have ended.
 func (l *Loop) blind(ctx context.Context, now time.Time, cause error) {
 	l.openGapAtHeartbeat(ctx)
+	l.blinded.Store(true)
 	p := problem(nil, cloud.CodeOf(cause), cloud.MessageOf(cause), now)
 	p.RetryAt = now.Add(l.SweepEvery)
 	if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, p); err != nil {

@@ -197,3 +197,22 @@ func TestPathsAreEscaped(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestUploadEndsWithItsContextThoughTheSourceBlocks(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	source, feed := io.Pipe()
+	defer feed.Close()
+	if _, err := c.UploadImage(ctx, wire.UploadImage{Name: "a"}, source, -1, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	broken := errors.New("the source broke")
+	if _, err := c.UploadImage(t.Context(), wire.UploadImage{Name: "a"}, io.MultiReader(strings.NewReader("abc"), failing{broken}), 10, nil); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -53,8 +53,9 @@ func (c *Client) ImportImage(ctx context.Context, in wire.ImportImage) (wire.Ima
 
 // UploadImage sends the bytes of an image and returns it once it is usable.
 // size is the number of bytes, -1 when not known. progress, when not nil, is
-// called with the number of bytes that were taken from r, at most ten times a
-// second and once at the end. On an error lodged keeps nothing.
+// called with the number of bytes that were sent, at most ten times a second
+// and once at the end. On an error lodged keeps nothing; a Read of r that blocks
+// holds nothing up, but may still be under way when this returns.
 func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Reader, size int64, progress func(done int64)) (wire.Image, error) {
 	q := url.Values{}
 	set(q, "name", in.Name)
@@ -69,11 +70,18 @@ func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Read
 		q.Set("default", "true")
 	}
 	var out wire.Image
-	counted := &countingReader{r: r, tell: progress}
-	req, err := c.request(ctx, "POST", "/v1/images", q, counted)
+	body, feed := io.Pipe()
+	defer body.Close()
+	req, err := c.request(ctx, "POST", "/v1/images", q, &upload{PipeReader: body, tell: progress})
 	if err != nil {
 		return out, err
 	}
+	// net/http waits for a Read of the body even when ctx has ended; a pipe can
+	// be closed under it, a terminal cannot.
+	go func() {
+		_, err := io.CopyBuffer(onlyWriter{feed}, r, make([]byte, 256<<10))
+		_ = feed.CloseWithError(err)
+	}()
 	req.ContentLength = size
 	if size == 0 {
 		req.Body = http.NoBody
@@ -85,19 +93,23 @@ func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Read
 	return out, err
 }
 
-type countingReader struct {
-	r    io.Reader
+// onlyWriter hides everything but Write, so that io.CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+// upload is a body that tells how much of it was sent.
+type upload struct {
+	*io.PipeReader
 	done int64
 	tell func(int64)
 	told time.Time
 }
 
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.done += int64(n)
-	if c.tell != nil && (err != nil || time.Since(c.told) >= 100*time.Millisecond) {
-		c.told = time.Now()
-		c.tell(c.done)
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.PipeReader.Read(p)
+	u.done += int64(n)
+	if u.tell != nil && (err == io.EOF || time.Since(u.told) >= 100*time.Millisecond) {
+		u.told = time.Now()
+		u.tell(u.done)
 	}
 	return n, err
 }
