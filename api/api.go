@@ -36,6 +36,8 @@ type Options struct {
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
+	// Stopping, when it closes, ends the uploads under way; nil: they run on.
+	Stopping <-chan struct{}
 	Log      *slog.Logger // nil: nothing is logged
 	Version  wire.Version
 }

@@ -66,6 +66,16 @@ func TestBadInstancesAreRefused(t *testing.T) {
 		{"power that is none", `{"name":"a","power":"on"}`, 400, cloud.CodeInvalid, "power"},
 		{"unknown field", `{"name":"a","vcpu":2}`, 400, cloud.CodeUnknownField, "vcpu"},
 		{"field in other letters", `{"Name":"a"}`, 400, cloud.CodeUnknownField, "Name"},
+		{"empty size", `{"name":"a","size":""}`, 400, cloud.CodeInvalid, "size"},
+		{"empty flavor", `{"name":"a","flavor":""}`, 400, cloud.CodeInvalid, "flavor"},
+		{"empty image", `{"name":"a","image":""}`, 400, cloud.CodeInvalid, "image"},
+		{"empty power", `{"name":"a","power":""}`, 400, cloud.CodeInvalid, "power"},
+		{"empty tenant", `{"name":"a","tenant":""}`, 400, cloud.CodeInvalid, "tenant"},
+		{"a field twice", `{"name":"a","name":"b"}`, 400, cloud.CodeMalformed, "name"},
+		{"a label twice", `{"name":"a","labels":{"x":"1","\u0078":"2"}}`, 400, cloud.CodeMalformed, `labels["x"]`},
+		{"label that is null", `{"name":"a","labels":{"a":null}}`, 400, cloud.CodeMalformed, `labels["a"]`},
+		{"half of a surrogate pair", `{"name":"a","user_data":"#!\ud800"}`, 400, cloud.CodeMalformed, ""},
+		{"bytes that are not UTF-8", "{\"name\":\"a\",\"image\":\"\xff\"}", 400, cloud.CodeMalformed, ""},
 		{"no JSON", `{"name":`, 400, cloud.CodeMalformed, ""},
 		{"two documents", `{"name":"a"}{"name":"b"}`, 400, cloud.CodeMalformed, ""},
 		{"a list", `["a"]`, 400, cloud.CodeMalformed, ""},
@@ -198,6 +208,37 @@ func TestObjectsOfAnotherTenantAreNotFound(t *testing.T) {
 	}
 }
 
+func TestIdsMayBeWrittenInCapitals(t *testing.T) {
+	f := newFront(t)
+	id := f.store.fill(1)[0]
+	loud := strings.ToUpper(id)
+	for _, path := range []string{"/v1/instances/" + loud, "/v1/instances/" + loud + "/console-log", "/v1/events?instance=" + loud, "/v1/usage?instance=" + loud} {
+		f.do("GET", path, "").want(200)
+	}
+	tenant := strings.ToUpper(f.store.instances[id].TenantID)
+	f.do("GET", "/v1/tenants/"+tenant, "").want(200)
+	f.do("GET", "/v1/instances?tenant="+tenant, "").want(200)
+	f.do("POST", "/v1/instances", `{"name":"b","tenant":"`+tenant+`","image":"`+strings.ToUpper(f.store.instances[id].ImageID)+`"}`).want(202)
+	f.do("DELETE", "/v1/instances/"+loud, "").want(202)
+}
+
+func TestLabelsMergedBeyondTheirLimitAreRefused(t *testing.T) {
+	f := newFront(t)
+	id := f.store.fill(1)[0]
+	batch := func(from, n int) string {
+		var pairs []string
+		for i := range n {
+			pairs = append(pairs, fmt.Sprintf(`"k%d":"v"`, from+i))
+		}
+		return `{"labels":{` + strings.Join(pairs, ",") + `}}`
+	}
+	f.do("PATCH", "/v1/instances/"+id, batch(0, 40)).want(200)
+	got := f.do("PATCH", "/v1/instances/"+id, batch(40, 40)).wantFailure(400, cloud.CodeInvalid)
+	if len(got.Errors) != 1 || got.Errors[0].Field != "labels" || !strings.Contains(got.Detail, "at most 64 labels") {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestBadParametersAreRefused(t *testing.T) {
 	f := newFront(t)
 	id := f.store.fill(1)[0]
@@ -207,6 +248,10 @@ func TestBadParametersAreRefused(t *testing.T) {
 		"/v1/events?after=-1": "after", "/v1/events?instance=vm0": "instance", "/v1/events?limit=99999999999999999999": "limit",
 		"/v1/usage?from=yesterday": "from", "/v1/usage?to=2026-13": "to", "/v1/usage?from=2026-11-05&to=2026-11-05": "to",
 		"/v1/usage?from=2026-12&to=2026-11": "to", "/v1/usage?instance=x": "instance", "/v1/usage?from=0001-01-01": "from",
+		"/v1/instances?name=": "name", "/v1/instances?tenant=": "tenant", "/v1/instances?state": "state", "/v1/instances?limit=": "limit",
+		"/v1/instances?limit=2&cursor=": "cursor", "/v1/images?name=": "name", "/v1/tenants?name=": "name", "/v1/networks?name=": "name",
+		"/v1/events?after=": "after", "/v1/events?instance=": "instance", "/v1/usage?from=": "from", "/v1/usage?to=": "to",
+		"/v1/usage?tenant=": "tenant", "/v1/instances/" + id + "/console-log?tail_bytes=": "tail_bytes",
 		"/v1/instances/" + id + "/console-log?tail_bytes=0": "tail_bytes", "/v1/instances?limit=%zz": "query",
 	} {
 		got := f.do("GET", path, "").wantFailure(400, cloud.CodeInvalid)
@@ -214,8 +259,15 @@ func TestBadParametersAreRefused(t *testing.T) {
 			t.Errorf("%s: errors %v", path, got.Errors)
 		}
 	}
+	f.do("POST", "/v1/instances?tenant=", `{"name":"a"}`).wantFailure(400, cloud.CodeInvalid)
+	f.do("POST", "/v1/images?name=a&sha256=", "x", "Content-Type", "application/octet-stream").wantFailure(400, cloud.CodeInvalid)
+	for field, body := range map[string]string{"sha256": `"url":"https://example.org/x","sha256":""`, "url": `"url":""`, "tenant": `"url":"https://example.org/x","tenant":""`} {
+		if got := f.do("POST", "/v1/images", `{"name":"a",`+body+`}`).wantFailure(400, cloud.CodeInvalid); len(got.Errors) != 1 || got.Errors[0].Field != field {
+			t.Errorf("%s: errors %v", body, got.Errors)
+		}
+	}
 	f.do("GET", "/v1/instances?cursor=x", "").wantFailure(400, cloud.CodeInvalid)
-	f.do("DELETE", "/v1/instances/"+id+"?force=maybe", "").wantFailure(400, cloud.CodeInvalid)
+	f.do("DELETE", "/v1/instances/"+id+"?force=true", "").wantFailure(400, cloud.CodeUnknownField)
 	for _, path := range []string{"/v1/instances?tennant=a", "/v1/instances/" + id + "?wait=1", "/v1/flavors?x=1", "/v1/tenants?state=x", "/v1/version?a=b"} {
 		f.do("GET", path, "").wantFailure(400, cloud.CodeUnknownField)
 	}

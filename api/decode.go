@@ -18,7 +18,8 @@ import (
 const maxBody = 1 << 20
 
 // decode reads the body of r into out, a pointer to a struct of package wire.
-// Returns CodeMediaType, CodeTooLarge, CodeMalformed or CodeUnknownField.
+// Returns CodeMediaType, CodeTooLarge, CodeMalformed, CodeUnknownField, or
+// CodeInvalid for a field that is empty.
 func decode(w http.ResponseWriter, r *http.Request, out any) error {
 	if err := wantJSON(r); err != nil {
 		return err
@@ -27,7 +28,10 @@ func decode(w http.ResponseWriter, r *http.Request, out any) error {
 	if err != nil {
 		return err
 	}
-	return decodeBytes(body, out)
+	if err := decodeBytes(body, out); err != nil {
+		return err
+	}
+	return refuseEmpty(body)
 }
 
 // decodeOptional is decode for a route whose body may be left out.
@@ -89,6 +93,9 @@ func decodeBytes(body []byte, out any) error {
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
 		return malformed(body, err)
 	}
+	if err := ambiguous(body); err != nil {
+		return err
+	}
 	known := knownFields(reflect.TypeOf(out).Elem())
 	var unknown []cloud.FieldError
 	for name := range fields {
@@ -104,7 +111,7 @@ func decodeBytes(body []byte, out any) error {
 	if err := json.Unmarshal(body, out); err != nil {
 		return malformed(body, err)
 	}
-	return nil
+	return nullTexts(fields, reflect.TypeOf(out).Elem())
 }
 
 // malformed says where the JSON is not what was expected.

@@ -11,18 +11,39 @@ import (
 
 func TestDecodeSaysWhatIsWrong(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"name":1}`:              `The field "name" must be a string, not a number.`,
-		`{"vcpus":1.5}`:           `The field "vcpus" must be a whole number, not the number 1.5.`,
-		`{"labels":[]}`:           `The field "labels" must be an object, not a list.`,
-		``:                        `The body is empty; a JSON object is expected.`,
-		`"name"`:                  `The body must be a JSON object.`,
-		`{"name":"a"} {}`:         `The body is not one JSON document: it goes wrong at byte 14.`,
-		`{"name":"a","zzz":true}`: `There is no field "zzz"; the fields are name, tenant, labels, size, flavor, vcpus, memory_mib, disk_gib, image, ssh_keys, user_data, power.`,
+		`{"name":1}`:                     `The field "name" must be a string, not a number.`,
+		`{"vcpus":1.5}`:                  `The field "vcpus" must be a whole number, not the number 1.5.`,
+		`{"labels":[]}`:                  `The field "labels" must be an object, not a list.`,
+		``:                               `The body is empty; a JSON object is expected.`,
+		`"name"`:                         `The body must be a JSON object.`,
+		`{"name":"a"} {}`:                `The body is not one JSON document: it goes wrong at byte 14.`,
+		`{"name":"a","name":"b"}`:        `The key "name" is given twice in one object.`,
+		`{"labels":{"a":"1","a":"2"}}`:   `The key "a" is given twice in one object.`,
+		`{"name":{"a":[{"b":1,"b":2}]}}`: `The key "b" is given twice in one object.`,
+		`{"labels":{"b":"c","a":null}}`:  `The field labels["a"] must be a string, not null.`,
+		"{\"name\":\"\xc3\x28\"}":        `The body must be UTF-8 text; what stands at byte 10 is no character.`,
+		`{"name":"\ud83d"}`:              `The body must be UTF-8 text; what stands at byte 10 is no character.`,
+		`{"name":"\ude00\ud83d"}`:        `The body must be UTF-8 text; what stands at byte 10 is no character.`,
+		`{"name":"\\\ud800\n"}`:          `The body must be UTF-8 text; what stands at byte 12 is no character.`,
+		`{"name":"a","zzz":true}`:        `There is no field "zzz"; the fields are name, tenant, labels, size, flavor, vcpus, memory_mib, disk_gib, image, ssh_keys, user_data, power.`,
 	} {
 		err := api.DecodeBytes([]byte(body), &wire.CreateInstance{})
 		if got := cloud.MessageOf(err); got != want {
 			t.Errorf("%s\n got %s\nwant %s", body, got, want)
 		}
+	}
+}
+
+func TestDecodeTakesWhatIsNotAmbiguous(t *testing.T) {
+	for _, body := range []string{
+		`{"name":"\ud83d\ude00 \\ud800 \ufffd é"}`, `{"name":"labels","labels":{"name":"a","labels":"name"}}`, `{"labels":null,"size":null}`,
+	} {
+		if err := api.DecodeBytes([]byte(body), &wire.CreateInstance{}); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if err := api.DecodeBytes([]byte(`{"labels":{"a":null}}`), &wire.UpdateInstance{}); err != nil {
+		t.Errorf("a label that is removed: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -100,8 +101,21 @@ func (s *fakeStore) Instances(_ context.Context, c cloud.Caller, f cloud.Filter,
 }
 
 func (s *fakeStore) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
-	if _, err := s.Instance(ctx, c, id); err != nil {
+	i, err := s.Instance(ctx, c, id)
+	if err != nil {
 		return cloud.Instance{}, err
+	}
+	labels := maps.Clone(i.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	for k, v := range ch.Labels {
+		if delete(labels, k); v != nil {
+			labels[k] = *v
+		}
+	}
+	if err := cloud.Invalid(cloud.ValidateLabels("labels", labels)); err != nil {
+		return cloud.Instance{}, fmt.Errorf("update instance %s: %w", id, err)
 	}
 	return s.change(id, func(i *cloud.Instance) {
 		if ch.Name != nil {
@@ -113,26 +127,17 @@ func (s *fakeStore) UpdateInstance(ctx context.Context, c cloud.Caller, now time
 		if ch.MemoryMiB != nil {
 			i.MemoryMiB = *ch.MemoryMiB
 		}
-		labels := map[string]string{}
-		for k, v := range i.Labels {
-			labels[k] = v
-		}
-		for k, v := range ch.Labels {
-			if delete(labels, k); v != nil {
-				labels[k] = *v
-			}
-		}
 		i.Labels, i.UpdatedAt = labels, now
 		i.Generation++
 	}), nil
 }
 
-func (s *fakeStore) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error) {
+func (s *fakeStore) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error) {
 	if _, err := s.Instance(ctx, c, id); err != nil {
 		return cloud.Instance{}, err
 	}
 	return s.change(id, func(i *cloud.Instance) {
-		i.DeletedAt, i.DeleteForce, i.Task = now, force, cloud.TaskDeleting
+		i.DeletedAt, i.Task = now, cloud.TaskDeleting
 	}), nil
 }
 

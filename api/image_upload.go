@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"lodge/cloud"
@@ -40,7 +42,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
 			s.forgetImage(r, img, why)
 		}
 	}()
-	if why = s.takeImage(r, img); why != nil {
+	if why = s.takeImage(w, r, img); why != nil {
 		return why
 	}
 	if img, err = s.Images.Image(r.Context(), s.Caller(r), img.ID, ""); err != nil {
@@ -54,7 +56,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
 const progressEvery = 500 * time.Millisecond
 
 // takeImage hands the bytes on and records what was found in them.
-func (s *server) takeImage(r *http.Request, img cloud.Image) error {
+func (s *server) takeImage(w http.ResponseWriter, r *http.Request, img cloud.Image) error {
 	total := max(r.ContentLength, 0)
 	if err := s.Uploads.RecordImage(r.Context(), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageImporting}); err != nil {
 		return err
@@ -63,17 +65,18 @@ func (s *server) takeImage(r *http.Request, img cloud.Image) error {
 		return err
 	}
 	body := &uploadBody{r: r.Body}
-	told := s.Now()
-	info, err := s.Sink.ImportImage(r.Context(), img, body, func(done int64) {
-		if now := s.Now(); now.Sub(told) >= progressEvery {
-			told = now
-			// Progress is for show: an import does not fail for it.
-			if err := s.Uploads.ImageProgress(r.Context(), img.ID, done, total); err != nil {
-				s.log.LogAttrs(r.Context(), slog.LevelDebug, "image progress not written", slog.String("image", img.ID), slog.Any("error", err))
-			}
-		}
-	})
+	var done atomic.Int64
+	ended := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchUpload(w, r, img.ID, body, &done, total, ended) })
+	// Also when the sink panics: w must not be touched after the answer.
+	end := sync.OnceFunc(func() { close(ended); watch.Wait() })
+	defer end()
+	info, err := s.Sink.ImportImage(r.Context(), img, body, done.Store)
+	end()
 	switch {
+	case err != nil && body.stopped.Load():
+		return cloud.Wrap(cloud.CodeUnavailable, err, "lodged is being stopped; upload the image again when it is back.")
 	case err != nil && body.err != nil:
 		return &cloud.Error{Code: cloud.CodeImageTruncated, Message: "The upload ended before all of its bytes had arrived.", Cause: errors.Join(err, body.err)}
 	case err != nil:
@@ -81,6 +84,35 @@ func (s *server) takeImage(r *http.Request, img cloud.Image) error {
 	}
 	// The bytes are all there: a client that leaves now does not undo it.
 	return s.Uploads.RecordImage(context.WithoutCancel(r.Context()), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info})
+}
+
+// watchUpload writes the progress down, and ends the upload when lodged stops.
+func (s *server) watchUpload(w http.ResponseWriter, r *http.Request, id string, body *uploadBody, done *atomic.Int64, total int64, ended <-chan struct{}) {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	var told int64
+	for {
+		select {
+		case <-ended:
+			return
+		case <-s.Stopping:
+			body.stopped.Store(true)
+			if err := http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)); err != nil {
+				s.log.LogAttrs(r.Context(), slog.LevelError, "the upload cannot be ended", slog.String("image", id), slog.Any("error", err))
+			}
+			return
+		case <-tick.C:
+		}
+		now := done.Load()
+		if now == told {
+			continue
+		}
+		told = now
+		// Progress is for show: an import does not fail for it.
+		if err := s.Uploads.ImageProgress(r.Context(), id, now, total); err != nil {
+			s.log.LogAttrs(r.Context(), slog.LevelDebug, "image progress not written", slog.String("image", id), slog.Any("error", err))
+		}
+	}
 }
 
 // forgetTimeout is how long forgetting may take once the client has left.
@@ -95,10 +127,12 @@ func (s *server) forgetImage(r *http.Request, img cloud.Image, err error) {
 	}
 }
 
-// uploadBody remembers that the client, and not the sink, is to blame.
+// uploadBody remembers that the client, and not the sink, is to blame, or that
+// lodged itself ends the upload.
 type uploadBody struct {
-	r   io.Reader
-	err error
+	r       io.Reader
+	err     error
+	stopped atomic.Bool
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {

@@ -51,9 +51,10 @@ func TestUploadGivesAUsableImage(t *testing.T) {
 	var during cloud.Image
 	var f *front
 	f = uploadFront(t, func(img cloud.Image, r io.Reader, p func(int64)) (cloud.ImageInfo, error) {
-		f.store.now = f.store.now.Add(time.Second)
 		p(1)
-		during, _ = f.store.Image(context.Background(), operator, img.ID, "")
+		for deadline := time.Now().Add(10 * time.Second); during.BytesDone == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			during, _ = f.store.Image(context.Background(), operator, img.ID, "")
+		}
 		return takeAll(img, r, p)
 	})
 	sum := sha256.Sum256([]byte("RAW and more"))

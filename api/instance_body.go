@@ -16,7 +16,7 @@ import (
 // with it at once.
 func newInstance(b wire.CreateInstance) (cloud.NewInstance, error) {
 	n := cloud.NewInstance{
-		Name: b.Name, Labels: b.Labels, FlavorID: b.Flavor, Image: b.Image,
+		Name: b.Name, Labels: b.Labels, FlavorID: b.Flavor, Image: lowerID(b.Image),
 		UserData: b.UserData, Stopped: b.Power == string(cloud.PowerOff),
 	}
 	bad := cloud.ValidateName("name", b.Name)
@@ -40,7 +40,7 @@ func newInstance(b wire.CreateInstance) (cloud.NewInstance, error) {
 
 // validateRef checks the id or name of an image.
 func validateRef(field, ref string) []cloud.FieldError {
-	if cloud.IsUUID(ref) {
+	if cloud.IsUUID(lowerID(ref)) {
 		return nil
 	}
 	return cloud.ValidateImageName(field, ref)

@@ -181,12 +181,10 @@ func (s *server) deleteInstance(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q := parseQuery(r, "force")
-	force := q.flag("force")
-	if q.err != nil {
+	if q := parseQuery(r); q.err != nil {
 		return q.err
 	}
-	in, err := s.Instances.DeleteInstance(r.Context(), s.Caller(r), s.Now(), id, force)
+	in, err := s.Instances.DeleteInstance(r.Context(), s.Caller(r), s.Now(), id)
 	if err != nil {
 		return err
 	}

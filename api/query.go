@@ -24,8 +24,8 @@ type query struct {
 	err error
 }
 
-// parseQuery refuses parameters that the route does not know: one that is
-// misspelled must not widen what the request means.
+// parseQuery refuses parameters that the route does not know, and empty ones:
+// neither a slip nor a variable without a value may widen what is meant.
 func parseQuery(r *http.Request, known ...string) query {
 	if r.URL.RawQuery == "" {
 		return query{}
@@ -44,6 +44,9 @@ func parseQuery(r *http.Request, known ...string) query {
 		}
 		if len(values) > 1 {
 			return query{err: invalid(name, "The parameter %s is given more than once.", name)}
+		}
+		if values[0] == "" {
+			return query{err: invalid(name, "The parameter %s is empty; give it a value or leave it out.", name)}
 		}
 	}
 	return query{Values: v}
@@ -133,7 +136,7 @@ func (s *server) tenantFor(r *http.Request, c cloud.Caller, inQuery, inBody stri
 	if name == "" {
 		name = cloud.DefaultTenantName
 	}
-	t, err := s.Tenants.Tenant(r.Context(), c, name)
+	t, err := s.Tenants.Tenant(r.Context(), c, lowerID(name))
 	return t.ID, err
 }
 
@@ -142,22 +145,31 @@ func (s *server) narrow(r *http.Request, c cloud.Caller, name string) (string, e
 	if name == "" {
 		return "", nil
 	}
-	t, err := s.Tenants.Tenant(r.Context(), c, name)
+	t, err := s.Tenants.Tenant(r.Context(), c, lowerID(name))
 	return t.ID, err
 }
 
 // id gives a parameter that is a UUID, or "".
 func (q *query) id(name string) string {
-	text := q.Get(name)
+	text := lowerID(q.Get(name))
 	if text != "" && !cloud.IsUUID(text) {
 		q.fail(invalid(name, "The parameter %s is an id of 36 characters, not %s.", name, quote(text)))
 	}
 	return text
 }
 
+// lowerID writes a UUID as lodge does; RFC 9562 lets people write capitals. What
+// is no UUID stays as it is.
+func lowerID(text string) string {
+	if id := strings.ToLower(text); cloud.IsUUID(id) {
+		return id
+	}
+	return text
+}
+
 // pathID is the id in the path. What is no id is one that nobody has.
 func pathID(r *http.Request, kind cloud.Kind) (string, error) {
-	id := mux.Vars(r)["id"]
+	id := lowerID(mux.Vars(r)["id"])
 	if !cloud.IsUUID(id) {
 		return "", notFound(kind, id)
 	}

@@ -145,11 +145,11 @@ func TestPartsOfARealList(t *testing.T) {
 		want = append(want, h.create(fmt.Sprintf(`{"name":"vm%d","size":"c1-m1"}`, i)).ID)
 	}
 	for cursor := ""; ; {
-		l := decoded[wire.List[wire.Instance]](h.do("GET", "/v1/instances?limit=4&cursor="+cursor, "").want(200))
+		l := decoded[wire.List[wire.Instance]](h.do("GET", "/v1/instances?limit=4"+cursor, "").want(200))
 		for _, i := range l.Items {
 			got = append(got, i.ID)
 		}
-		if cursor = l.Next; cursor == "" {
+		if cursor = "&cursor=" + l.Next; l.Next == "" {
 			break
 		}
 	}

@@ -62,7 +62,7 @@ type Instances interface {
 	Instance(ctx context.Context, c cloud.Caller, id string) (cloud.Instance, error)
 	Instances(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Instance, next string, err error)
 	UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error)
-	DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error)
+	DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error)
 }
 
 // InstanceRefs is a cheaper way to instances whose JSON is kept already. It

@@ -63,13 +63,12 @@ type Instance struct {
 	UserData  string
 	Firmware  Firmware
 
-	Generation  int64 // grows with every change of what is wanted
-	Power       Power
-	PowerForce  bool      // the last power wish does not ask the guest
-	PowerAt     time.Time // when the last power wish was made
-	Boots       int64     // reboots asked for, ever
-	DeletedAt   time.Time // zero: wanted
-	DeleteForce bool
+	Generation int64 // grows with every change of what is wanted
+	Power      Power
+	PowerForce bool      // the last power wish does not ask the guest
+	PowerAt    time.Time // when the last power wish was made
+	Boots      int64     // reboots asked for, ever
+	DeletedAt  time.Time // zero: wanted
 
 	// Seen.
 	HostID             string

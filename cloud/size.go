@@ -44,7 +44,7 @@ func ParseSize(text string) (Size, error) {
 	if err != nil {
 		return Size{}, err
 	}
-	var got sizeParts
+	got := sizeParts{text: text}
 	for len(tokens) > 0 {
 		n := 0
 		for n < len(tokens) && tokens[n].kind != sizeBreak {
@@ -67,14 +67,15 @@ const (
 )
 
 type sizeToken struct {
-	kind sizeTokenKind
-	text string
+	kind    sizeTokenKind
+	text    string
+	written string // text, with its capitals
 }
 
 // sizeTokens cuts the text into numbers, words and breaks between quantities.
 func sizeTokens(text string) ([]sizeToken, error) {
 	var out []sizeToken
-	s := strings.ToLower(text)
+	s := strings.Map(lowerASCII, text) // byte for byte as long as text
 	for i := 0; i < len(s); {
 		switch ch := s[i]; {
 		case isDigit(ch):
@@ -82,7 +83,7 @@ func sizeTokens(text string) ([]sizeToken, error) {
 			for j < len(s) && (isDigit(s[j]) || (s[j] == '.' && j+1 < len(s) && isDigit(s[j+1]))) {
 				j++
 			}
-			out = append(out, sizeToken{sizeNumber, s[i:j]})
+			out = append(out, sizeToken{sizeNumber, s[i:j], s[i:j]})
 			i = j
 		case isLetter(ch):
 			j := i
@@ -93,7 +94,7 @@ func sizeTokens(text string) ([]sizeToken, error) {
 			if w := s[i:j]; w == "and" || w == "with" {
 				kind = sizeBreak
 			}
-			out = append(out, sizeToken{kind, s[i:j]})
+			out = append(out, sizeToken{kind, s[i:j], text[i:j]})
 			i = j
 		case ch == '-':
 			before := i == 0 || !(isDigit(s[i-1]) || isLetter(s[i-1]))
@@ -102,7 +103,7 @@ func sizeTokens(text string) ([]sizeToken, error) {
 			}
 			i++
 		case strings.IndexByte(",;/+|&\n", ch) >= 0:
-			out = append(out, sizeToken{sizeBreak, string(ch)})
+			out = append(out, sizeToken{kind: sizeBreak, text: string(ch)})
 			i++
 		case strings.IndexByte(" \t\r:=_()", ch) >= 0:
 			i++
@@ -115,6 +116,13 @@ func sizeTokens(text string) ([]sizeToken, error) {
 		}
 	}
 	return out, nil
+}
+
+func lowerASCII(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
 }
 
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
@@ -141,6 +149,7 @@ var sizeWords = map[string]struct {
 
 // sizeParts gathers the quantities; "" is one that was not given.
 type sizeParts struct {
+	text              string // whole, as written
 	cpu, memory, disk string // as written, for sentences
 	result            Size
 }
@@ -158,7 +167,7 @@ func (p *sizeParts) segment(tokens []sizeToken) error {
 	case 0:
 		for _, t := range tokens {
 			if w, ok := sizeWords[t.text]; !ok || !w.prose {
-				return Errorf(CodeInvalid, "The size says %q without a number; write it like \"2 vCPU, 4GB\".", t.text)
+				return Errorf(CodeInvalid, "The size says %q without a number; write it like \"2 vCPU, 4GB\".", t.written)
 			}
 		}
 		return nil
@@ -211,14 +220,14 @@ func (p *sizeParts) quantity(before []sizeToken, number string, after []sizeToke
 		w, ok := sizeWords[t.text]
 		if !ok {
 			if t.text == "x" {
-				return Errorf(CodeInvalid, "The size %q does not say which number is what; write it like \"2 vCPU, 4GB\".", number+"x")
+				return Errorf(CodeInvalid, "The size %s does not say which number is what; write it like \"2 vCPU, 4GB\".", quoteShort(p.text))
 			}
-			return Errorf(CodeInvalid, "The word %q has no meaning in a size; write it like \"2 vCPU, 4GB\".", t.text)
+			return Errorf(CodeInvalid, "The word %q has no meaning in a size; write it like \"2 vCPU, 4GB\".", t.written)
 		}
 		if i < len(before) && t.text == "m" { // "m4", as in the names of flavors
 			w.role, w.mibs = "memory", 1<<10
 		} else if w.mibs > 0 {
-			written += t.text
+			written += t.written
 		}
 		if w.mibs > 0 && unit == 0 {
 			unit = w.mibs

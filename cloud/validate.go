@@ -70,7 +70,7 @@ func ValidateName(field, name string) []FieldError {
 		return fieldError(field, "A name has at most %d characters; this one has %d.", MaxName, utf8.RuneCountInString(name))
 	case strings.Trim(name, "-") != name:
 		return fieldError(field, "The name %s begins or ends with a hyphen.", quoteShort(name))
-	case IsUUID(name):
+	case IsUUID(strings.ToLower(name)):
 		return fieldError(field, "The name %s has the form of an id.", quoteShort(name))
 	case isLeaseTime(name):
 		return fieldError(field, "The name %s is one that DHCP takes for a lease time; put a word in front, as in \"vm-%s\".", quoteShort(name), name)
@@ -110,7 +110,7 @@ func validateWord(field, what, s string, most int) []FieldError {
 		return fieldError(field, "%s is required.", what)
 	case len(s) > most:
 		return fieldError(field, "%s has at most %d characters; this one has %d.", what, most, utf8.RuneCountInString(s))
-	case IsUUID(s):
+	case IsUUID(strings.ToLower(s)):
 		return fieldError(field, "%s must not have the form of a UUID.", what)
 	case !alphanumericEnds(s) || !onlyWordBytes(s):
 		return fieldError(field, "%s holds only letters, digits, \".\", \"_\" and \"-\", and begins and ends with a letter or digit; %s does not.", what, quoteShort(s))
@@ -143,7 +143,7 @@ func ValidateImageName(field, name string) []FieldError {
 		return fieldError(field, "The name of an image has at most %d characters; this one has %d.", MaxImageName, utf8.RuneCountInString(name))
 	case strings.TrimSpace(name) != name:
 		return fieldError(field, "The name %s begins or ends with a space.", quoteShort(name))
-	case IsUUID(name):
+	case IsUUID(strings.ToLower(name)):
 		return fieldError(field, "The name %s has the form of an id.", quoteShort(name))
 	}
 	return nil

@@ -44,12 +44,15 @@ var (
 	teredo = netip.MustParsePrefix("2001::/32")    // RFC 4380
 )
 
+// unreadable is the word for an address that is none as Go reads it.
+const unreadable = "unreadable"
+
 // refused tells why an address must not be dialled: "loopback", "private" and
 // so on; "" when it may. What allow holds may always be dialled.
 func refused(a netip.Addr, allow []netip.Prefix) string {
 	a = a.WithZone("").Unmap()
 	if !a.IsValid() {
-		return "unreadable"
+		return unreadable
 	}
 	for _, p := range allow {
 		if p.Contains(a) {

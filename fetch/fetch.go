@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -84,7 +85,7 @@ func New(o Options) *Fetcher {
 func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return refuse(fmt.Errorf("dial %s %s: %w", network, address, err), "unreadable")
+		return refuse(fmt.Errorf("dial %s %s: %w", network, address, err), unreadable)
 	}
 	if why := refused(ap.Addr(), f.o.Allow); why != "" {
 		return refuse(fmt.Errorf("dial %s: %s address", address, why), why)
@@ -93,8 +94,18 @@ func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
 }
 
 func refuse(cause error, why string) error {
-	return &cloud.Error{Code: cloud.CodeURLRefused, Cause: cause,
-		Message: fmt.Sprintf("The URL leads to a %s address; images come from public ones, unless the operator allows others.", why)}
+	message := fmt.Sprintf("The URL leads to %s address; images come from public ones, unless the operator allows others.", withArticle(why))
+	if why == unreadable {
+		message = "The URL's host looks like an IP address but is not written as one; write it as four numbers, or give a name."
+	}
+	return &cloud.Error{Code: cloud.CodeURLRefused, Cause: cause, Message: message}
+}
+
+func withArticle(word string) string {
+	if strings.ContainsRune("aeiou", rune(word[0])) {
+		return "an " + word
+	}
+	return "a " + word
 }
 
 func (f *Fetcher) redirect(req *http.Request, via []*http.Request) error {
@@ -127,12 +138,16 @@ func (f *Fetcher) parse(rawURL string) (*url.URL, error) {
 func (f *Fetcher) checkURL(u *url.URL) error {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	switch {
+	case u.Scheme == "":
+		return cloud.Errorf(cloud.CodeURLRefused, "The URL has no scheme; begin it with https:// or http://.")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return cloud.Errorf(cloud.CodeURLRefused, "The URL's scheme is not http or https.")
 	case u.Opaque != "" || host == "":
 		return cloud.Errorf(cloud.CodeURLRefused, "The URL names no host.")
 	case u.User != nil:
 		return cloud.Errorf(cloud.CodeURLRefused, "The URL holds a user name or password; lodge sends none.")
+	case !validPort(u.Port()):
+		return cloud.Errorf(cloud.CodeURLRefused, "The URL's port %s is not one from 1 to 65535.", u.Port())
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if why := refused(addr, f.o.Allow); why != "" {
@@ -143,7 +158,7 @@ func (f *Fetcher) checkURL(u *url.URL) error {
 	// What is no IP address as Go reads it and has digits only where a name has
 	// letters is one as the C library reads it: 127.1, 0x7f000001, 017700000001.
 	if looksNumeric(host) {
-		return refuse(fmt.Errorf("host %s", host), "unreadable")
+		return refuse(fmt.Errorf("host %s", host), unreadable)
 	}
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
@@ -154,6 +169,12 @@ func (f *Fetcher) checkURL(u *url.URL) error {
 		return refuse(fmt.Errorf("host %s", host), "loopback")
 	}
 	return nil
+}
+
+// validPort reports whether digits from a URL are a port; "" is the scheme's own.
+func validPort(digits string) bool {
+	n, err := strconv.ParseUint(digits, 10, 16)
+	return digits == "" || (err == nil && n > 0)
 }
 
 // looksNumeric reports whether the last label of a host is a number: no

@@ -174,6 +174,7 @@ func TestCheckJudgesTheText(t *testing.T) {
 	for _, url := range []string{
 		"", "x", "ftp://example.com/x", "file:///etc/passwd", "//example.com/x", "http:example.com", "http://", "http:///x",
 		"http://u:p@example.com/", "http://u@example.com/", "http://exa mple.com/", "http://example.com:port/",
+		"http://example.com:0/", "http://example.com:65536/", "http://1.1.1.1:99999/", "http://example.com:18446744073709551617/",
 		"http://localhost/", "http://LOCALHOST./", "http://a.localhost:80/",
 		"http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0x7f.1/", "http://0177.0.0.1/", "http://0/",
 		"http://10.1.2.3/", "http://172.16.0.1/", "http://172.31.255.255/", "http://192.168.1.1/", "http://100.64.0.1/",
@@ -190,6 +191,7 @@ func TestCheckJudgesTheText(t *testing.T) {
 	for _, url := range []string{
 		"https://cloud.debian.org/images/x.qcow2", "http://example.com:8080/x?y=z#f", "https://1.1.1.1/", "http://172.32.0.1/",
 		"http://[2606:4700::1111]/", "http://[64:ff9b::101:101]/", "http://localhost.example.com/", "HTTPS://EXAMPLE.COM/",
+		"http://example.com:1/", "http://example.com:65535/", "http://example.com:/",
 	} {
 		if err := f.Check(url); err != nil {
 			t.Errorf("%s: %v", url, err)
@@ -199,6 +201,24 @@ func TestCheckJudgesTheText(t *testing.T) {
 	for _, url := range []string{"http://localhost/", "http://127.0.0.1/", "http://10.1.2.3/", "http://[::ffff:10.1.2.3]/", "http://[64:ff9b::a00:1]/"} {
 		if err := allowed.Check(url); err != nil {
 			t.Errorf("allowed %s: %v", url, err)
+		}
+	}
+}
+
+func TestARefusalSaysWhatIsWrongWithTheURL(t *testing.T) {
+	f := New(Options{})
+	for url, want := range map[string]string{
+		"http://127.1/":            "The URL's host looks like an IP address but is not written as one; write it as four numbers, or give a name.",
+		"http://0.0.0.0/":          "The URL leads to an unspecified address; images come from public ones, unless the operator allows others.",
+		"http://10.1.2.3/":         "The URL leads to a private address; images come from public ones, unless the operator allows others.",
+		"http://example.com:0/":    "The URL's port 0 is not one from 1 to 65535.",
+		"http://example.com:65536": "The URL's port 65536 is not one from 1 to 65535.",
+		"example.com/x.qcow2":      "The URL has no scheme; begin it with https:// or http://.",
+		"//example.com/x.qcow2":    "The URL has no scheme; begin it with https:// or http://.",
+		"ftp://example.com/x":      "The URL's scheme is not http or https.",
+	} {
+		if got := cloud.MessageOf(f.Check(url)); got != want {
+			t.Errorf("%s: %s", url, got)
 		}
 	}
 }

@@ -127,24 +127,34 @@ func (b *book) remove(id string) error {
 // errNoServer: libvirt started a dnsmasq for the network, and it is not there.
 var errNoServer = errors.New("the network's dnsmasq is gone")
 
-// announce makes the network's dnsmasq read its book. It is nil where there is
-// no dnsmasq and none is due: on a stopped or pretend network.
-func (b *book) announce(id string) error {
+// server is the pid of the network's dnsmasq: 0 where there is none and none is
+// due, on a stopped or pretend network. Returns errNoServer when it has died.
+func (b *book) server(id string) (int, error) {
 	text, err := os.ReadFile(filepath.Join(b.pidDir, cloud.HostNetworkName(id)+".pid"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid <= 1 {
-		return errNoServer
+		return 0, errNoServer
 	}
 	// The pid may belong to another process by now.
 	cmd, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !bytes.Contains(cmd, []byte("/"+cloud.HostNetworkName(id)+".conf")) {
-		return errNoServer
+		return 0, errNoServer
+	}
+	return pid, nil
+}
+
+// announce makes the network's dnsmasq read its book. It is nil where there is
+// no dnsmasq and none is due.
+func (b *book) announce(id string) error {
+	pid, err := b.server(id)
+	if err != nil || pid == 0 {
+		return err
 	}
 	if err := unix.Kill(pid, unix.SIGHUP); err != nil {
 		return errNoServer

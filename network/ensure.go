@@ -40,7 +40,7 @@ func (h *Host) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) error 
 		}
 		if same(&f.xml, want) {
 			if active {
-				return autostart(f.net)
+				return h.mend(c, f, want)
 			}
 			return h.start(ctx, c, f.net)
 		}
@@ -142,14 +142,13 @@ func (h *Host) defineAndStart(ctx context.Context, c *libvirt.Connect, want *lib
 
 // start starts the network and brings back what belongs to it.
 func (h *Host) start(ctx context.Context, c *libvirt.Connect, n *libvirt.Network) error {
+	if err := n.Create(); err != nil && !virt.Says(err, "already active") {
+		return fmt.Errorf("start: %w", err)
+	}
+	// Only one that could be started comes back with the host: another would take
+	// the addresses from whoever has them.
 	if err := autostart(n); err != nil {
 		return err
-	}
-	if err := n.Create(); err != nil {
-		if virt.Says(err, "already active") {
-			return nil
-		}
-		return fmt.Errorf("start: %w", err)
 	}
 	if err := reattach(c, n); err != nil {
 		return err

@@ -191,7 +191,11 @@ func (h *Host) addTo(seen map[string]cloud.HostNetwork, f found) error {
 	if err != nil {
 		return err
 	}
-	seen[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Bridge: f.xml.Bridge.Name, Ports: ports}
+	worn, err := h.worn(f, active)
+	if err != nil {
+		return err
+	}
+	seen[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Worn: worn, Bridge: f.xml.Bridge.Name, Ports: ports}
 	return nil
 }
 

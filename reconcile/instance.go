@@ -20,6 +20,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 	defer func() { l.mem.put(id, m) }()
 
 	var nets map[string]cloud.HostNetwork
+	swept := false
 	for range rounds {
 		l.work.fresh(ref)
 		w, ok := l.wish(ctx, ref)
@@ -32,13 +33,16 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			l.work.markAfter(ref, wait)
 			return
 		}
+		if ran(w) && now.Sub(w.StartedAt) >= quickEnd {
+			m.attempts = 0 // it has proved itself
+		}
 		w.ObservedBoots = max(w.ObservedBoots, m.boots)
 		s, err := l.look(ctx, w, nets)
 		if err != nil {
 			l.fail(ctx, ref, w, &m, cloud.InstanceRecord{Unseen: true}, err)
 			return
 		}
-		s.AskedAt = m.askedAt
+		s.AskedAt, s.Swept = m.askedAt, swept
 		d := Plan(w, s, now)
 		nets = settledNets(s, d)
 		if d.Throttle != nil && l.throttle(ctx, ref, w, &m, d) {
@@ -61,6 +65,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			l.fail(ctx, ref, w, &m, d.Record, err)
 			return
 		}
+		swept = swept || removesGuest(d)
 		switch {
 		case !d.Again.IsZero():
 			l.work.markAfter(ref, d.Again.Sub(l.Now()))
@@ -112,12 +117,27 @@ func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
 	return nil
 }
 
+// ran reports whether the instance was last seen with a guest that is on.
+func ran(w cloud.InstanceWish) bool {
+	return w.State == cloud.StateRunning || w.State == cloud.StatePaused
+}
+
+func removesGuest(d Decision) bool {
+	for _, s := range d.Steps {
+		if s.Verb == VerbRemoveGuest {
+			return true
+		}
+	}
+	return false
+}
+
 // settled forgets failures once the guest has proved itself.
 func (l *Loop) settled(m *memory, w cloud.InstanceWish, d Decision, now time.Time) {
 	if len(d.Steps) > 0 || len(d.Needs) > 0 || d.Record.Problem != nil {
 		return
 	}
-	young := d.Record.State == cloud.StateRunning && now.Sub(w.StartedAt) < quickEnd
+	// A run that was not recorded before has no start yet: it begins now.
+	young := d.Record.State == cloud.StateRunning && (w.StartedAt.IsZero() || now.Sub(w.StartedAt) < quickEnd)
 	if !young {
 		m.attempts = 0
 	}
@@ -131,6 +151,10 @@ func (l *Loop) settled(m *memory, w cloud.InstanceWish, d Decision, now time.Tim
 // turn is over; the first repair is made at once.
 func (l *Loop) throttle(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m *memory, d Decision) bool {
 	now := l.Now()
+	if m.generation != w.Generation {
+		m.attempts = 0 // a new wish is tried at once
+	}
+	m.generation = w.Generation
 	if m.attempts == 0 || (!m.retryAt.IsZero() && !m.retryAt.After(now)) {
 		m.attempts++
 		m.retryAt = time.Time{}

@@ -48,7 +48,7 @@ type Loop struct {
 	gap       atomic.Int64
 	linkDown  atomic.Bool
 	blinded   atomic.Bool // the last sweep could not look
-	importing sync.Map // image id -> context.CancelFunc
+	importing sync.Map    // image id -> context.CancelFunc
 	sweepNow  chan struct{}
 }
 

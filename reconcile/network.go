@@ -9,7 +9,7 @@ import (
 // gone says that the network is deleted and nothing of it is seen.
 func PlanNetwork(w cloud.NetworkWish, seen *cloud.HostNetwork) (steps []Step, gone bool) {
 	if w.LivePorts > 0 && w.DeletedAt.IsZero() {
-		if seen != nil && seen.Active {
+		if seen != nil && seen.Active && !seen.Worn {
 			return nil, false
 		}
 		spec := networkSpec(w.Network)

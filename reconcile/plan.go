@@ -13,6 +13,9 @@ type Seen struct {
 	Seed     *cloud.Disk
 	Image    *cloud.Disk
 	Networks map[string]cloud.HostNetwork
+	// Swept: RemoveGuest has run in this turn, so nothing that a look cannot show
+	// (a console log, NVRAM) is left of the guest.
+	Swept bool
 	// AskedAt is when this process last asked the guest to shut down. Losing it
 	// costs one more press of the power button.
 	AskedAt time.Time
@@ -108,6 +111,9 @@ func planDelete(d *Decision, w cloud.InstanceWish, s Seen) {
 		d.Steps = append(d.Steps, Step{Verb: VerbRemoveGuest, ID: w.ID})
 		return
 	}
+	if s.Guest == nil && !s.Swept {
+		d.Steps = append(d.Steps, Step{Verb: VerbRemoveGuest, ID: w.ID})
+	}
 	if s.Root != nil {
 		d.Steps = append(d.Steps, Step{Verb: VerbRemoveDisk, Kind: cloud.DiskVolume, ID: w.Root.ID})
 	}
@@ -130,6 +136,10 @@ func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 	if s.Guest != nil && s.Guest.Foreign {
 		d.stuck(w, now, cloud.CodeGuestForeign,
 			"A domain that is not lodge's has this instance's id or name on the host; remove or rename it there.")
+		return
+	}
+	if g := s.Guest; g != nil && w.Power == cloud.PowerOff && (g.State == cloud.GuestRunning || g.State == cloud.GuestPaused) {
+		planOff(d, w, *g, s.AskedAt, now) // whatever else is wrong: it needs nothing
 		return
 	}
 	if s.Root == nil && w.Root.State == cloud.VolumeAvailable {

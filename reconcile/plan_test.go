@@ -42,6 +42,7 @@ func wished(change ...func(*cloud.InstanceWish)) cloud.InstanceWish {
 func running(w *cloud.InstanceWish) {
 	w.State, w.ObservedGeneration = cloud.StateRunning, 1
 	w.RunningVCPUs, w.RunningMemoryMiB, w.StartedAt = 2, 4096, t0.Add(-time.Hour)
+	w.PowerAt = t0.Add(-2 * time.Hour)
 	w.Root.State = cloud.VolumeAvailable
 }
 
@@ -148,6 +149,16 @@ func TestPlan(t *testing.T) {
 		{"a start asked after the guest powered itself off wins", wished(running, want(cloud.PowerOn, false)),
 			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestOff, off(cloud.OffShutdown)) }, t0,
 			"start", cloud.StateStopped, cloud.TaskStarting, nil},
+		{"a shutdown that answers a stop taken back is not the guest's wish",
+			wished(running, want(cloud.PowerOn, false), func(w *cloud.InstanceWish) { w.ObservedGeneration = w.Generation }),
+			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestOff, off(cloud.OffShutdown)) }, t0.Add(3 * time.Second),
+			"start", cloud.StateStopped, cloud.TaskStarting, nil},
+		{"a stop needs no disk and no network", wished(running, want(cloud.PowerOff, true)),
+			func(w cloud.InstanceWish) Seen {
+				s := guest(w, cloud.GuestRunning)
+				s.Root, s.Image, s.Networks = nil, nil, nil
+				return s
+			}, t0, "destroy", cloud.StateRunning, cloud.TaskStopping, nil},
 		{"a guest that crashed soon after its start is restarted with pauses",
 			wished(running, func(w *cloud.InstanceWish) { w.StartedAt = t0.Add(-time.Second) }),
 			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestOff, off(cloud.OffCrashed)) }, t0,
@@ -227,7 +238,7 @@ func TestPlan(t *testing.T) {
 		{"and removed with its instance", wished(deleted),
 			func(cloud.InstanceWish) Seen {
 				s := parts()
-				s.Root.Partial, s.Seed, s.Networks = true, nil, nil
+				s.Swept, s.Root.Partial, s.Seed, s.Networks = true, true, nil, nil
 				return s
 			}, t0,
 			"remove-disk", cloud.StateBuilding, cloud.TaskDeleting, nil},
@@ -247,10 +258,12 @@ func TestPlan(t *testing.T) {
 					t.Errorf("counted after its deletion was asked for: %+v", d.Record)
 				}
 			}},
+		{"a domain that is gone already may have left a console log", wished(stopped, deleted),
+			func(cloud.InstanceWish) Seen { return Seen{} }, t0, "remove-guest", cloud.StateStopped, cloud.TaskDeleting, nil},
 		{"then everything else", wished(running, deleted),
-			func(cloud.InstanceWish) Seen { return parts() }, t0, "remove-disk remove-disk remove-port", cloud.StateStopped, cloud.TaskDeleting, nil},
+			func(cloud.InstanceWish) Seen { s := parts(); s.Swept = true; return s }, t0, "remove-disk remove-disk remove-port", cloud.StateStopped, cloud.TaskDeleting, nil},
 		{"and is gone when nothing is seen", wished(running, deleted),
-			func(cloud.InstanceWish) Seen { return Seen{} }, t0, "", cloud.StateGone, cloud.TaskNone,
+			func(cloud.InstanceWish) Seen { return Seen{Swept: true} }, t0, "", cloud.StateGone, cloud.TaskNone,
 			func(t *testing.T, d Decision) {
 				if len(d.Record.Readings) != 0 {
 					t.Errorf("readings of a gone instance: %v", d.Record.Readings)

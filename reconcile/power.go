@@ -54,7 +54,7 @@ func (d *Decision) shutDown(w cloud.InstanceWish, g cloud.Guest, asked, now time
 func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
 	ran := w.State == cloud.StateRunning || w.State == cloud.StatePaused
 	rebooting := w.Boots > w.ObservedBoots
-	if ran && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation {
+	if ran && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation && !pressed(w, now) {
 		d.Record.GuestStopped = true
 		return
 	}
@@ -66,10 +66,19 @@ func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
 		d.Record.Task = cloud.TaskCreating
 	}
 	d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActStart, Boots: w.Boots})
-	if ran && !rebooting && now.Sub(w.StartedAt) < quickEnd {
+	quick := ran && !rebooting && now.Sub(w.StartedAt) < quickEnd
+	died := !ran && (g.OffReason == cloud.OffCrashed || g.OffReason == cloud.OffFailed)
+	if quick || died {
 		d.Throttle = cloud.Errorf(cloud.CodeGuestCrashed,
 			"The guest ended shortly after its start and is being started again; its console log may say why.")
 	}
+}
+
+// pressed reports whether a shutdown may be the answer to lodge's own power
+// button: a stop that was taken back by a start (or a reboot) in this run, less
+// than a guest's grace ago. Then it is not the guest's wish.
+func pressed(w cloud.InstanceWish, now time.Time) bool {
+	return w.PowerAt.After(w.StartedAt) && now.Sub(w.PowerAt) < cloud.DefaultStopGrace
 }
 
 func planResume(d *Decision, w cloud.InstanceWish, g cloud.Guest) {

@@ -199,7 +199,7 @@ func (w *world) act() {
 			v := 1 + w.rand.IntN(4)
 			_, err = w.db.UpdateInstance(ctx, w.root, now, i.ID, cloud.InstanceChange{VCPUs: &v})
 		case 4:
-			_, err = w.db.DeleteInstance(ctx, w.root, now, i.ID, force)
+			_, err = w.db.DeleteInstance(ctx, w.root, now, i.ID)
 		}
 	}
 	if code := cloud.CodeOf(err); err != nil && code != cloud.CodeConflict && code != cloud.CodeNotFound {
@@ -315,7 +315,7 @@ func (w *world) checkInstance(i cloud.Instance, g cloud.Guest) {
 func (w *world) empty() {
 	ctx := context.Background()
 	for _, i := range w.live() {
-		if _, err := w.db.DeleteInstance(ctx, w.root, time.Now(), i.ID, false); err != nil {
+		if _, err := w.db.DeleteInstance(ctx, w.root, time.Now(), i.ID); err != nil {
 			w.t.Errorf("delete: %v", err)
 		}
 	}

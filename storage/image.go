@@ -173,7 +173,8 @@ func (in *intake) early(chunk []byte) error {
 	return err
 }
 
-// judge finds out what the bytes are, and whether they may be an image.
+// judge finds out what the bytes are, and whether they may be an image. With a
+// size of -1 more of them are to come.
 func (p *Pool) judge(r io.ReaderAt, size int64) (cloud.ImageFormat, int64, error) {
 	var head [4]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil && !errors.Is(err, io.EOF) {
@@ -191,6 +192,9 @@ func (p *Pool) judge(r io.ReaderAt, size int64) (cloud.ImageFormat, int64, error
 	q, err := ReadQcow2(r, size)
 	if err == nil {
 		err = q.CheckImage(p.o.MaxVirtualBytes)
+	}
+	if err == nil && size >= 0 {
+		err = q.CheckTables(r, size)
 	}
 	return cloud.FormatQcow2, q.VirtualSize, err
 }

@@ -94,6 +94,7 @@ func TestABadImageIsRefusedAndLeavesNothing(t *testing.T) {
 		says string
 	}{
 		{name: "empty", r: strings.NewReader(""), code: cloud.CodeImageFormat},
+		{name: "half a qcow2", r: bytes.NewReader(cutDisk(5 << 16)), code: cloud.CodeImageFormat, says: "cut off or damaged"},
 		{name: "text", r: strings.NewReader(strings.Repeat("hello ", 1000)), code: cloud.CodeImageFormat, says: "partition table"},
 		{name: "web page", r: bytes.NewReader(with(0, "<!DOCTYPE html>")), code: cloud.CodeImageFormat, says: "a web page"},
 		{name: "VMDK", r: bytes.NewReader(with(0, "KDMV")), code: cloud.CodeImageFormat, says: "VMDK"},

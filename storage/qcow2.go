@@ -24,6 +24,8 @@ type Qcow2 struct {
 	DataFile     bool // named or asked for: bytes in another file
 	L1Offset     int64
 	L1Entries    uint32
+	RefOffset    int64 // of the reference count table
+	RefBytes     int64
 }
 
 // The incompatible features of version 3.
@@ -125,6 +127,23 @@ func ReadQcow2(r io.ReaderAt, size int64) (Qcow2, error) {
 
 func (q *Qcow2) cluster() int64 { return 1 << q.ClusterBits }
 
+// l2Entry is how long an entry of an L2 table is.
+func (q *Qcow2) l2Entry() int64 {
+	if q.Incompatible&featExtL2 != 0 {
+		return 16
+	}
+	return 8
+}
+
+// l1Needed is how many L1 entries the disk needs. Each covers a cluster full of
+// L2 entries: at least 2^15, at most 2^39 bytes.
+func (q *Qcow2) l1Needed() int64 {
+	if q.VirtualSize == 0 {
+		return 0
+	}
+	return (q.VirtualSize-1)/(q.cluster()/q.l2Entry()*q.cluster()) + 1
+}
+
 // readTables checks where the tables are, and that they can hold what is claimed.
 func (q *Qcow2) readTables(b []byte, size int64) error {
 	be := binary.BigEndian
@@ -132,19 +151,13 @@ func (q *Qcow2) readTables(b []byte, size int64) error {
 	refBytes := int64(be.Uint32(b[56:])) << q.ClusterBits
 	l1Bytes := int64(q.L1Entries) * 8
 
-	entry := int64(8)
-	if q.Incompatible&featExtL2 != 0 {
-		if q.ClusterBits < 14 {
-			return damaged("extended L2 entries need clusters of 16 KiB at least")
-		}
-		entry = 16
+	if q.Incompatible&featExtL2 != 0 && q.ClusterBits < 14 {
+		return damaged("extended L2 entries need clusters of 16 KiB at least")
 	}
 	if l1Bytes > maxL1Bytes {
 		return damaged("its L1 table has %d entries, more than QEMU takes", q.L1Entries)
 	}
-	// An L1 entry covers a cluster full of L2 entries: at least 2^15, at most 2^39 bytes.
-	covers := q.cluster() / entry * q.cluster()
-	if need := (q.VirtualSize-1)/covers + 1; q.VirtualSize > 0 && int64(q.L1Entries) < need {
+	if need := q.l1Needed(); int64(q.L1Entries) < need {
 		if need*8 > maxL1Bytes {
 			return cloud.Errorf(cloud.CodeImageTooBig, "The image claims a disk of %d bytes, which its clusters cannot hold.", q.VirtualSize)
 		}
@@ -169,7 +182,7 @@ func (q *Qcow2) readTables(b []byte, size int64) error {
 			return damaged("its %s stands beyond the end of the file; it was probably cut off", t.what)
 		}
 	}
-	q.L1Offset = int64(l1Off)
+	q.L1Offset, q.RefOffset, q.RefBytes = int64(l1Off), int64(refOff), refBytes
 	return nil
 }
 
@@ -248,6 +261,8 @@ func (q Qcow2) CheckImage(limit int64) error {
 		return refuse("The qcow2 holds %d internal snapshots; leave them behind with: qemu-img convert -O qcow2.", q.Snapshots)
 	case q.VirtualSize == 0:
 		return damaged("its disk has no bytes")
+	case q.VirtualSize%sector != 0:
+		return damaged("its disk of %d bytes is not made of whole sectors", q.VirtualSize)
 	case q.VirtualSize > limit:
 		return cloud.Errorf(cloud.CodeImageTooBig, "The image's disk has %d GiB; this host takes images up to %d GiB.",
 			(q.VirtualSize+1<<30-1)>>30, limit>>30)

@@ -219,6 +219,9 @@ func FuzzReadQcow2(f *testing.F) {
 		if q.CheckImage(limit) != nil {
 			return
 		}
+		if err := q.CheckTables(r, int64(len(b))); err != nil && cloud.CodeOf(err) != cloud.CodeImageFormat {
+			t.Fatal(err)
+		}
 		be := binary.BigEndian
 		if be.Uint64(b[8:]) != 0 || be.Uint32(b[32:]) != 0 || be.Uint64(b[24:]) > limit || (q.Version == 3 && be.Uint64(b[72:])&^0x19 != 0) {
 			t.Fatalf("accepted %+v", q)

@@ -92,11 +92,13 @@ func noImage(idOrName string) error {
 
 // findImage finds the image that a tenant means: by id, else its own by name,
 // else the oldest public one of that name. Its images and the public ones are
-// all it may use; with an empty tenantID every image is.
+// all it may use; with an empty tenantID every image is. One whose deletion was
+// asked for is found no more, though its bytes may still be there.
 func findImage(s source, idOrName, tenantID string) (cloud.Image, bool, error) {
 	return one(s, scanImage, imageQuery+`
-		WHERE gone_at IS NULL
-		  AND (id = ? OR (name = ? AND deleted_at IS NULL))
+		WHERE deleted_at IS NULL
+		  AND gone_at IS NULL
+		  AND (id = ? OR name = ?)
 		  AND (tenant_id = ? OR public = 1 OR ? = '')
 		ORDER BY
 		  CASE WHEN id = ? THEN 0 WHEN tenant_id = ? THEN 1 ELSE 2 END,
@@ -241,7 +243,8 @@ func imageByID(s source, id string) (cloud.Image, bool, error) {
 
 // Image returns the image that is meant: by id, else by name, the tenant's own
 // ones first, then the public ones. An empty tenantID is the caller's tenant.
-// Returns CodeNotFound when there is none that the caller may see.
+// Returns CodeNotFound when there is none that the caller may see, also once its
+// deletion was asked for.
 func (d *DB) Image(ctx context.Context, c cloud.Caller, idOrName string, tenantID string) (cloud.Image, error) {
 	tenantID, err := scope(c, tenantID)
 	if err != nil {
@@ -258,17 +261,22 @@ func (d *DB) Image(ctx context.Context, c cloud.Caller, idOrName string, tenantI
 }
 
 // Images lists the images that a tenant may use: its own and the public ones;
-// for an operator without a tenant in the filter, all.
+// for an operator without a tenant in the filter, all. Those whose deletion was
+// asked for are left out.
+//
+// Returns CodeNotFound when the filter names a tenant that the caller may not
+// see, CodeInvalid for a cursor that this list did not give.
 func (d *DB) Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Image, next string, err error) {
 	tenantID, err := scope(c, f.TenantID)
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p)
+	page, err := spanOf(p, "images", tenantID, f.Name, f.State)
 	if err != nil {
 		return nil, "", err
 	}
 	var w where
+	w.and("deleted_at IS NULL")
 	w.and("gone_at IS NULL")
 	if tenantID != "" {
 		w.and("(tenant_id = ? OR public = 1)", tenantID)

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,14 +163,14 @@ func TestImagesAreRefusedForAReason(t *testing.T) {
 func TestAnImageIsFreeOnceTheLastDiskIsGone(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
-	i, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+	i, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 	w.must(err)
 	w.refused(w.DeleteImage(ctx, operator, w.now, w.image.ID), cloud.CodeInUse)
 	w.record(w.gone(i))
 	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
 	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
-	if got := w.imageByID(w.image.ID); got.State != cloud.ImageActive || got.DeletedAt.IsZero() {
-		t.Fatalf("got %+v", got)
+	if got := w.dueImages(); !slices.Equal(got, []string{"debian-12"}) {
+		t.Fatalf("its bytes are not to be removed: %v", got)
 	}
 	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("web2"))
 	w.refused(err, cloud.CodeNoImage)
@@ -231,4 +233,50 @@ func TestATenantSeesItsOwnAndThePublicImages(t *testing.T) {
 	w.refused(err, cloud.CodeNotFound)
 	_, err = w.Image(ctx, cloud.Caller{TenantID: acme.ID}, "debian-12", w.tenant.ID)
 	w.refused(err, cloud.CodeNotFound)
+}
+
+func TestADeletedImageIsNotThereThoughItsBytesAre(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
+	for _, name := range []string{w.image.ID, w.image.Name} {
+		_, err := w.Image(ctx, operator, name, "")
+		w.refused(err, cloud.CodeNotFound)
+		n := w.wanted("web1")
+		n.Image = name
+		_, err = w.CreateInstance(ctx, operator, w.now, n)
+		w.refused(err, cloud.CodeInvalid)
+	}
+	images, _, err := w.Images(ctx, operator, cloud.Filter{}, cloud.Page{})
+	w.must(err)
+	if len(images) != 0 {
+		t.Fatalf("got %+v", images)
+	}
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: w.image.ID, State: cloud.ImageGone}))
+}
+
+// An image is deleted while an instance is made from it: one of the two wins.
+func TestOfADeletionAndAnInstanceInParallelOneWins(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.DeleteImage(ctx, operator, w.now, w.image.ID))
+	for pair := range 16 {
+		tenant := w.newTenant(fmt.Sprintf("t%d", pair))
+		img := w.activeImage("debian", tenant.ID, false)
+		n := w.wanted("web")
+		n.TenantID, n.VCPUs, n.MemoryMiB = tenant.ID, 1, 128
+		lost := cloud.CodeNoImage
+		if pair%2 == 0 {
+			n.Image, lost = img.ID, cloud.CodeInvalid
+		}
+		var deleted, created error
+		var both sync.WaitGroup
+		both.Go(func() { deleted = w.DeleteImage(ctx, operator, w.now, img.ID) })
+		both.Go(func() { _, created = w.CreateInstance(ctx, operator, w.now, n) })
+		both.Wait()
+		if deleted == nil {
+			w.refused(created, lost)
+			continue
+		}
+		w.refused(deleted, cloud.CodeInUse)
+		w.must(created)
+	}
 }

@@ -68,7 +68,7 @@ type revised struct {
 // Instances lists the instances that are not gone and that the caller may see.
 //
 // Returns CodeNotFound when the filter names a tenant that the caller may not
-// see, CodeInvalid for a cursor that no list gave.
+// see, CodeInvalid for a cursor that this list did not give.
 func (d *DB) Instances(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Instance, next string, err error) {
 	s := d.read(ctx)
 	refs, next, err := listed(s, c, f, p)
@@ -92,7 +92,7 @@ func listed(s source, c cloud.Caller, f cloud.Filter, p cloud.Page) (refs []revi
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p)
+	page, err := spanOf(p, "instances", tenantID, f.Name, f.State)
 	if err != nil {
 		return nil, "", err
 	}

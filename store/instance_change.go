@@ -68,7 +68,6 @@ func (t *tx) writeWish(w *wish) error {
 		    boots = ?,
 		    wished_at = CASE WHEN generation = ? THEN wished_at ELSE ? END,
 		    deleted_at = ?,
-		    delete_force = ?,
 		    updated_at = ?,
 		    revision = revision + 1
 		WHERE id = ?`,
@@ -84,7 +83,6 @@ func (t *tx) writeWish(w *wish) error {
 		w.Generation,
 		stamp(t.now),
 		stamp(w.DeletedAt),
-		w.DeleteForce,
 		stamp(t.now),
 		w.ID,
 	)
@@ -105,9 +103,10 @@ func (w *wish) refuseDeleted() error {
 // UpdateInstance changes name, size or labels; what is nil in the change stays.
 // A new size is used from the guest's next start on.
 //
-// Returns CodeNotFound, CodeNameTaken, CodeInvalid for a size of nothing,
-// CodeCapacity for one that the host could not run, and CodeConflict for an
-// instance that is being deleted or has another revision than the change names.
+// Returns CodeNotFound, CodeNameTaken, CodeInvalid for a size of nothing and for
+// more labels than an object has, CodeCapacity for a size that the host could not
+// run, and CodeConflict for an instance that is being deleted or has another
+// revision than the change names.
 func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "update instance", id, func(t *tx, w *wish) error {
 		if err := w.refuseDeleted(); err != nil {
@@ -122,7 +121,9 @@ func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if err := t.resize(w, ch); err != nil {
 			return err
 		}
-		w.relabel(ch.Labels)
+		if err := w.relabel(ch.Labels); err != nil {
+			return err
+		}
 		if !w.changed {
 			return nil
 		}
@@ -172,7 +173,8 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 }
 
 // relabel merges labels; nil removes a key. Reconcile does not look at them.
-func (w *wish) relabel(change map[string]*string) {
+// Returns CodeInvalid when there would be too many.
+func (w *wish) relabel(change map[string]*string) error {
 	labels := maps.Clone(w.Labels)
 	if labels == nil {
 		labels = make(map[string]string)
@@ -184,9 +186,14 @@ func (w *wish) relabel(change map[string]*string) {
 			labels[key] = *value
 		}
 	}
-	if !maps.Equal(labels, w.Labels) {
-		w.Labels, w.changed = labels, true
+	if maps.Equal(labels, w.Labels) {
+		return nil
 	}
+	if len(labels) > cloud.MaxLabels {
+		return invalid("labels", "An object has at most %d labels; with this change it would have %d.", cloud.MaxLabels, len(labels))
+	}
+	w.Labels, w.changed = labels, true
+	return nil
 }
 
 // PowerInstance changes the wanted power. What is wanted already is no change,
@@ -258,18 +265,14 @@ func (w *wish) reboot(now time.Time, force bool) error {
 }
 
 // DeleteInstance says that the instance and its root disk are not wanted any
-// more. Asked again it changes nothing, but for the force. Returns CodeNotFound
-// once the instance is gone.
-func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, force bool) (cloud.Instance, error) {
+// more: its guest is not asked. Asked again it changes nothing. Returns
+// CodeNotFound once the instance is gone.
+func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "delete instance", id, func(t *tx, w *wish) error {
 		if !w.DeletedAt.IsZero() {
-			if force && !w.DeleteForce {
-				w.DeleteForce = true
-				w.want()
-			}
 			return nil
 		}
-		w.DeletedAt, w.DeleteForce = t.now, force
+		w.DeletedAt = t.now
 		w.want()
 		if err := t.deleteVolumesOf(w.ID); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -61,6 +62,28 @@ func TestLabelsAreMerged(t *testing.T) {
 	}
 	if i.Labels["change"] != "1" {
 		t.Fatal("an instance that was given out before has changed")
+	}
+}
+
+func TestMergedLabelsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	n := w.wanted("web1")
+	n.Labels = make(map[string]string)
+	for k := range cloud.MaxLabels {
+		n.Labels[fmt.Sprint("k", k)] = "v"
+	}
+	i, err := w.CreateInstance(ctx, operator, w.now, n)
+	w.must(err)
+	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"more": ptr("v")}})
+	w.refused(err, cloud.CodeInvalid)
+	var e *cloud.Error
+	if asError(err, &e); len(e.Fields) != 1 || e.Fields[0].Field != "labels" {
+		t.Fatalf("got %+v", e)
+	}
+	got, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"more": ptr("v"), "k0": nil, "k1": ptr("w")}})
+	w.must(err)
+	if len(got.Labels) != cloud.MaxLabels || got.Labels["k1"] != "w" {
+		t.Fatalf("got %v", got.Labels)
 	}
 }
 
@@ -174,20 +197,15 @@ func TestADeleteIsOnceAndEndsInATombstone(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
 	w.rang()
-	got, err := w.DeleteInstance(ctx, operator, w.later(time.Second), i.ID, false)
+	got, err := w.DeleteInstance(ctx, operator, w.later(time.Second), i.ID)
 	w.must(err)
 	if !got.DeletedAt.Equal(w.now) || got.Generation != 2 || !w.rang() {
 		t.Fatalf("got %+v", got)
 	}
-	again, err := w.DeleteInstance(ctx, operator, w.later(time.Second), i.ID, false)
+	again, err := w.DeleteInstance(ctx, operator, w.later(time.Second), i.ID)
 	w.must(err)
 	if again.Revision != got.Revision || w.rang() {
 		t.Fatalf("a second delete changed it: %+v", again)
-	}
-	forced, err := w.DeleteInstance(ctx, operator, w.later(time.Second), i.ID, true)
-	w.must(err)
-	if !forced.DeleteForce || !forced.DeletedAt.Equal(got.DeletedAt) || forced.Generation != 3 || !w.rang() {
-		t.Fatalf("got %+v", forced)
 	}
 	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Name: ptr("web2")})
 	w.refused(err, cloud.CodeConflict)
@@ -196,10 +214,10 @@ func TestADeleteIsOnceAndEndsInATombstone(t *testing.T) {
 	// Its name is free while it is being taken down.
 	w.create("web1")
 
-	w.record(w.gone(forced))
+	w.record(w.gone(again))
 	_, err = w.Instance(ctx, operator, i.ID)
 	w.refused(err, cloud.CodeNotFound)
-	_, err = w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+	_, err = w.DeleteInstance(ctx, operator, w.now, i.ID)
 	w.refused(err, cloud.CodeNotFound)
 	items, _, err := w.Instances(ctx, operator, cloud.Filter{}, cloud.Page{})
 	w.must(err)

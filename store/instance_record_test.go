@@ -190,7 +190,7 @@ func TestGoneFreesEverythingOnceAndForAll(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
 	w.refused(w.RecordInstance(ctx, w.gone(i)), cloud.CodeConflict) // nobody deleted it
-	i, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+	i, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 	w.must(err)
 	w.later(time.Hour)
 	w.record(w.gone(i))

@@ -224,7 +224,7 @@ func TestAFullSubnetIsSaidAndAnAddressComesBackWithTheTombstone(t *testing.T) {
 	i := w.create("web1")
 	_, err := w.CreateInstance(ctx, operator, w.now, w.wanted("web2"))
 	w.refused(err, cloud.CodeAddresses)
-	deleted, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+	deleted, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 	w.must(err)
 	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("web2"))
 	w.refused(err, cloud.CodeAddresses) // still on its host
@@ -245,7 +245,7 @@ func TestATenantSeesItsOwnInstancesOnly(t *testing.T) {
 		w.refused(err, cloud.CodeNotFound)
 		_, err = w.PowerInstance(ctx, c, w.now, i.ID, cloud.PowerStop, true)
 		w.refused(err, cloud.CodeNotFound)
-		_, err = w.DeleteInstance(ctx, c, w.now, i.ID, true)
+		_, err = w.DeleteInstance(ctx, c, w.now, i.ID)
 		w.refused(err, cloud.CodeNotFound)
 		_, _, err = w.Instances(ctx, c, cloud.Filter{TenantID: w.tenant.ID}, cloud.Page{})
 		w.refused(err, cloud.CodeNotFound)
@@ -282,7 +282,7 @@ func TestASmallCacheGivesTheSameAnswers(t *testing.T) {
 	if entries, bytes := store.Cached(w.DB); entries > 3 || bytes <= 0 {
 		t.Fatalf("%d entries of %d bytes are cached", entries, bytes)
 	}
-	w.DeleteInstance(ctx, operator, w.now, want[0], false)
+	w.DeleteInstance(ctx, operator, w.now, want[0])
 	w.record(w.gone(w.instance(want[0])))
 }
 

@@ -220,7 +220,7 @@ func (d *DB) Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p clo
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p)
+	page, err := spanOf(p, "networks", tenantID, f.Name)
 	if err != nil {
 		return nil, "", err
 	}

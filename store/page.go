@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/base64"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -23,11 +24,14 @@ type span struct {
 	created int64
 	id      string
 	set     bool
+	list    string // which list of which filter the page is of
 }
 
-// spanOf reads a page. Returns CodeInvalid for a cursor that no list gave.
-func spanOf(p cloud.Page) (span, error) {
-	s := span{limit: p.Limit}
+// spanOf reads a page of the list that is named, narrowed by the words of its
+// filter, always in the same order. Returns CodeInvalid for a cursor that this
+// list with this filter did not give.
+func spanOf(p cloud.Page, list string, filter ...string) (span, error) {
+	s := span{limit: p.Limit, list: listMark(list, filter)}
 	if s.limit <= 0 {
 		s.limit = defaultLimit
 	}
@@ -39,25 +43,35 @@ func spanOf(p cloud.Page) (span, error) {
 	if err != nil {
 		return s, badCursor()
 	}
-	part := strings.SplitN(string(raw), ":", 3)
-	if len(part) != 3 || part[0] != "v1" || part[2] == "" {
+	part := strings.SplitN(string(raw), ":", 4)
+	if len(part) != 4 || part[0] != "v2" || part[1] != s.list || part[3] == "" {
 		return s, badCursor()
 	}
-	if s.created, err = strconv.ParseInt(part[1], 10, 64); err != nil {
+	if s.created, err = strconv.ParseInt(part[2], 10, 64); err != nil {
 		return s, badCursor()
 	}
-	s.id, s.set = part[2], true
+	s.id, s.set = part[3], true
 	return s, nil
 }
 
+// listMark is a short mark of a list and its filter. It is no secret: a cursor
+// opens nothing that its list would not show.
+func listMark(list string, filter []string) string {
+	h := fnv.New64a()
+	for _, word := range append([]string{list}, filter...) {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(word), word)
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
 func badCursor() error {
-	e := cloud.Errorf(cloud.CodeInvalid, "The cursor was not made by this list; leave it out to start from the beginning.")
-	e.Fields = []cloud.FieldError{{Field: "cursor", Message: "Use the cursor of the page before as it was given."}}
+	e := cloud.Errorf(cloud.CodeInvalid, "The cursor was not made by this list with this filter; leave it out to start from the beginning.")
+	e.Fields = []cloud.FieldError{{Field: "cursor", Message: "Use the cursor of the page before as it was given, with the same filter."}}
 	return e
 }
 
-func cursor(created time.Time, id string) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "v1:%d:%s", created.UnixMilli(), id))
+func (s span) cursor(created time.Time, id string) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "v2:%s:%d:%s", s.list, created.UnixMilli(), id))
 }
 
 // cut drops the row too many and gives the cursor of the next page.
@@ -66,7 +80,7 @@ func cut[T any](s span, items []T, meta func(*T) (time.Time, string)) ([]T, stri
 		return items, ""
 	}
 	items = items[:s.limit]
-	return items, cursor(meta(&items[s.limit-1]))
+	return items, s.cursor(meta(&items[s.limit-1]))
 }
 
 // where collects the conditions of a query; all of them have to hold.

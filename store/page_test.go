@@ -51,6 +51,54 @@ func TestACursorThatNoListGaveIsRefused(t *testing.T) {
 	}
 }
 
+func TestACursorIsOfOneListAndFilter(t *testing.T) {
+	w := newWorld(t)
+	acme := w.newTenant("acme")
+	w.activeImage("alpine", w.tenant.ID, false)
+	for n := range 3 {
+		w.create(fmt.Sprintf("web%d", n))
+	}
+	given := cloud.Filter{TenantID: w.tenant.ID}
+	_, next, err := w.Instances(ctx, operator, given, cloud.Page{Limit: 1})
+	w.must(err)
+	page := cloud.Page{Limit: 2, Cursor: next}
+	if items, _, err := w.Instances(ctx, cloud.Caller{TenantID: w.tenant.ID}, cloud.Filter{}, page); err != nil || len(items) != 2 {
+		t.Fatalf("the same list as its tenant sees it: %d, %v", len(items), err)
+	}
+	for name, list := range map[string]func() error{
+		"of all tenants": func() error { _, _, err := w.Instances(ctx, operator, cloud.Filter{}, page); return err },
+		"of another tenant": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: acme.ID}, page)
+			return err
+		},
+		"by name": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, Name: "web1"}, page)
+			return err
+		},
+		"by state": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, State: "running"}, page)
+			return err
+		},
+		"of revisions by name": func() error {
+			_, _, err := w.InstanceRefs(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, Name: "web1"}, page)
+			return err
+		},
+		"of images":   func() error { _, _, err := w.Images(ctx, operator, given, page); return err },
+		"of networks": func() error { _, _, err := w.Networks(ctx, operator, given, page); return err },
+		"of tenants":  func() error { _, _, err := w.Tenants(ctx, operator, given, page); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.t = t
+			err := list()
+			w.refused(err, cloud.CodeInvalid)
+			var e *cloud.Error
+			if asError(err, &e); len(e.Fields) != 1 || e.Fields[0].Field != "cursor" {
+				t.Fatalf("got %+v", e)
+			}
+		})
+	}
+}
+
 func TestAListIsNarrowedByTenantNameAndState(t *testing.T) {
 	w := newWorld(t)
 	acme := w.newTenant("acme")

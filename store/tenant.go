@@ -141,7 +141,7 @@ func (d *DB) Tenants(ctx context.Context, c cloud.Caller, f cloud.Filter, p clou
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p)
+	page, err := spanOf(p, "tenants", tenantID, f.Name)
 	if err != nil {
 		return nil, "", err
 	}

@@ -60,11 +60,11 @@ func TestAnInstanceIsDueWhileSomethingIsLeftToDo(t *testing.T) {
 			w.record(r)
 		}, false},
 		{"deleted", func(w *world, i cloud.Instance) {
-			_, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+			_, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 			w.must(err)
 		}, true},
 		{"deleted and observed, but not gone", func(w *world, i cloud.Instance) {
-			i, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+			i, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 			w.must(err)
 			w.record(w.stopped(i))
 		}, true},
@@ -72,7 +72,7 @@ func TestAnInstanceIsDueWhileSomethingIsLeftToDo(t *testing.T) {
 			r := w.running(i)
 			r.State, r.Problem = cloud.StateError, &cloud.Problem{Code: cloud.CodeDiskMissing, Message: "Lost."}
 			w.record(r)
-			_, err := w.DeleteInstance(ctx, operator, w.now, i.ID, false)
+			_, err := w.DeleteInstance(ctx, operator, w.now, i.ID)
 			w.must(err)
 		}, true},
 	} {
@@ -95,9 +95,9 @@ func TestAWishHasAllThatPlanNeeds(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
 	second, third := w.create("web2"), w.create("web3")
-	gone, err := w.DeleteInstance(ctx, operator, w.now, second.ID, false)
+	gone, err := w.DeleteInstance(ctx, operator, w.now, second.ID)
 	w.must(err)
-	deleted, err := w.DeleteInstance(ctx, operator, w.now, third.ID, false)
+	deleted, err := w.DeleteInstance(ctx, operator, w.now, third.ID)
 	w.must(err)
 	w.record(w.gone(gone))
 
@@ -167,7 +167,7 @@ func TestANetworkIsNeededWhileAnInstanceOnItIsNotGone(t *testing.T) {
 		t.Fatalf("got %d", got)
 	}
 	w.create("web1")
-	i, err := w.DeleteInstance(ctx, operator, w.now, w.create("web2").ID, false)
+	i, err := w.DeleteInstance(ctx, operator, w.now, w.create("web2").ID)
 	w.must(err)
 	if got := ports(); got != 2 {
 		t.Fatalf("got %d", got)

@@ -192,8 +192,8 @@ func TestPathsAreEscaped(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 404, wire.Failure{Status: 404, Code: "not_found", Detail: r.Method + " " + r.URL.EscapedPath() + "?" + r.URL.RawQuery})
 	})
-	_, err := c.DeleteInstance(t.Context(), "a/b?c", true)
-	if err == nil || err.Error() != "DELETE /v1/instances/a%2Fb%3Fc?force=true" {
+	_, err := c.DeleteInstance(t.Context(), "a/b?c")
+	if err == nil || err.Error() != "DELETE /v1/instances/a%2Fb%3Fc?" {
 		t.Errorf("%v", err)
 	}
 }

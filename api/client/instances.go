@@ -34,13 +34,9 @@ func (c *Client) UpdateInstance(ctx context.Context, id string, in wire.UpdateIn
 	return call[wire.Instance](ctx, c, "PATCH", "/v1/instances/"+url.PathEscape(id), nil, in)
 }
 
-// DeleteInstance asks for the end of an instance; force does not ask the guest.
-func (c *Client) DeleteInstance(ctx context.Context, id string, force bool) (wire.Instance, error) {
-	q := url.Values{}
-	if force {
-		q.Set("force", "true")
-	}
-	return call[wire.Instance](ctx, c, "DELETE", "/v1/instances/"+url.PathEscape(id), q, nil)
+// DeleteInstance asks for the end of an instance; its guest is not asked.
+func (c *Client) DeleteInstance(ctx context.Context, id string) (wire.Instance, error) {
+	return call[wire.Instance](ctx, c, "DELETE", "/v1/instances/"+url.PathEscape(id), nil, nil)
 }
 
 // StartInstance asks for a stopped instance to run.

@@ -78,8 +78,10 @@ func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Read
 	}
 	// net/http waits for a Read of the body even when ctx has ended; a pipe can
 	// be closed under it, a terminal cannot.
+	stop := context.AfterFunc(ctx, func() { _ = body.CloseWithError(ctx.Err()) })
+	defer stop()
 	go func() {
-		_, err := io.CopyBuffer(onlyWriter{feed}, r, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(feed, struct{ io.Reader }{r}, make([]byte, 256<<10))
 		_ = feed.CloseWithError(err)
 	}()
 	req.ContentLength = size
@@ -89,12 +91,11 @@ func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Read
 	req.Header.Set("Content-Type", "application/octet-stream")
 	// lodged checks the query first: a refusal then costs no upload.
 	req.Header.Set("Expect", "100-continue")
-	err = c.do(req, &out)
+	if err = c.do(req, &out); IsUnreachable(err) && ctx.Err() != nil {
+		err = ctx.Err() // and not that the pipe was closed
+	}
 	return out, err
 }
-
-// onlyWriter hides everything but Write, so that io.CopyBuffer uses its buffer.
-type onlyWriter struct{ io.Writer }
 
 // upload is a body that tells how much of it was sent.
 type upload struct {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lodge/api/client"
 )
@@ -30,16 +33,21 @@ func (a *app) command() *cobra.Command {
   lodge ssh web1
   lodge usage --month 2026-11
   lodge delete web1`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.settle() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := noEmptyFlag(c.Flags()); err != nil {
+				return err
+			}
+			return a.settle()
+		},
 	}
 	fs := cmd.PersistentFlags()
 	fs.StringVar(&a.socket, "socket", "", "lodged's socket (env LODGE_SOCKET; default "+defaultSocket+")")
 	fs.StringVar(&a.tenant, "tenant", "", "tenant to work for, by name or id (env LODGE_TENANT)")
 	fs.StringVarP(&a.output, "output", "o", outputTable, "table, json or yaml")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%v; see `%s --help`.", err, c.CommandPath())
+		return usagef("%s; see `%s --help`.", flagMistake(err), c.CommandPath())
 	})
 	a.complete(cmd, "output", outputTable, outputJSON, outputYAML)
 	cmd.AddGroup(&cobra.Group{ID: "instances", Title: "Instances:"}, &cobra.Group{ID: "others", Title: "Everything else:"})
@@ -59,7 +67,57 @@ func (a *app) command() *cobra.Command {
 	}
 	cmd.SetHelpCommandGroupID("others")
 	cmd.SetCompletionCommandGroupID("others")
-	return group(cmd)
+	group(cmd)
+	// Made here and not when it is run: cobra's own take any word and exit with 0.
+	cmd.InitDefaultHelpCmd()
+	cmd.InitDefaultCompletionCmd()
+	for _, c := range cmd.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				found, rest, err := cmd.Find(args)
+				if err != nil {
+					return usagef("%v.", err)
+				}
+				if len(rest) > 0 && found.Args != nil {
+					return unknownCommand(found, rest[0])
+				}
+				return nil
+			}
+		case "completion":
+			group(c)
+		}
+	}
+	return cmd
+}
+
+// flagMistake says what is wrong with a flag, without the words of Go's parsers.
+func flagMistake(err error) string {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err.Error()
+	}
+	want := "another value"
+	switch bad.GetFlag().Value.Type() {
+	case "int", "int64":
+		want = "a whole number"
+	case "duration":
+		want = "a time, as 5m"
+	case "bool":
+		want = "true or false"
+	}
+	return fmt.Sprintf("--%s %q: use %s", bad.GetFlag().Name, bad.GetValue(), want)
+}
+
+// noEmptyFlag refuses a flag whose value is empty: what a variable that is not
+// set leaves behind must not mean "any".
+func noEmptyFlag(fs *pflag.FlagSet) (err error) {
+	fs.Visit(func(f *pflag.Flag) {
+		if err == nil && f.Value.Type() == "string" && f.Value.String() == "" {
+			err = usagef("--%s is empty; give it a value or leave it out.", f.Name)
+		}
+	})
+	return err
 }
 
 // group makes a command that only holds others: alone it shows its help, and a
@@ -69,24 +127,30 @@ func group(cmd *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return nil
 		}
-		hint := fmt.Sprintf("`%s --help` lists what there is", c.CommandPath())
-		if c.SuggestionsMinimumDistance <= 0 {
-			c.SuggestionsMinimumDistance = 2
-		}
-		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = "did you mean " + strings.Join(near, " or ")
-			return usagef("There is no command %q; %s?", args[0], hint)
-		}
-		return usagef("There is no command %q; %s.", args[0], hint)
+		return unknownCommand(c, args[0])
 	}
 	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	return cmd
 }
 
-// takes checks the number of arguments; most is -1 for any number.
+func unknownCommand(c *cobra.Command, word string) error {
+	if c.SuggestionsMinimumDistance <= 0 {
+		c.SuggestionsMinimumDistance = 2
+	}
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		return usagef("There is no command %q; did you mean %s?", word, strings.Join(near, " or "))
+	}
+	return usagef("There is no command %q; `%s --help` lists what there is.", word, c.CommandPath())
+}
+
+// takes checks the number of arguments, and that none is empty; most is -1 for
+// any number.
 func takes(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) >= least && (most < 0 || len(args) <= most) {
+			if slices.Contains(args, "") {
+				return usagef("A name is empty; write it as `%s`.", c.UseLine())
+			}
 			return nil
 		}
 		return usagef("Write it as `%s`; see `%s --help`.", c.UseLine(), c.CommandPath())

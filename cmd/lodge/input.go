@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,8 +73,8 @@ func keyFile(path string) ([]string, error) {
 			keys = append(keys, line)
 		}
 	}
-	if len(keys) == 0 {
-		return nil, usagef("--ssh-key: %s holds no key.", path)
+	if !slices.ContainsFunc(keys, looksLikeKey) {
+		return nil, usagef("--ssh-key: %s holds no public key.", path)
 	}
 	return keys, nil
 }

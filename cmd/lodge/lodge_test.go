@@ -27,6 +27,56 @@ func TestMistakesAreTold(t *testing.T) {
 	})
 }
 
+func TestMistakesAreToldBeforeAnythingIsAsked(t *testing.T) {
+	passwd := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(passwd, []byte("root:x:0:0:root:/root:/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"delete", "", "--yes"}, "A name is empty"},
+		{[]string{"delete", "web1", "", "--yes"}, "A name is empty"},
+		{[]string{"show", ""}, "A name is empty"},
+		{[]string{"stop", ""}, "A name is empty"},
+		{[]string{"ssh", ""}, "A name is empty"},
+		{[]string{"usage", ""}, "A name is empty"},
+		{[]string{"image", "delete", ""}, "A name is empty"},
+		{[]string{"create", ""}, "A name is empty"},
+		{[]string{"list", "--tenant", ""}, "--tenant is empty"},
+		{[]string{"list", "--state="}, "--state is empty"},
+		{[]string{"list", "--socket", ""}, "--socket is empty"},
+		{[]string{"create", "a", "--image", ""}, "--image is empty"},
+		{[]string{"create", "a", "--size", ""}, "--size is empty"},
+		{[]string{"create", "a", "--flavor", ""}, "--flavor is empty"},
+		{[]string{"create", "a", "--user-data", ""}, "--user-data is empty"},
+		{[]string{"create", "a", "--vcpus", "x"}, `--vcpus "x": use a whole number`},
+		{[]string{"create", "a", "--timeout", "x"}, `--timeout "x": use a time, as 5m`},
+		{[]string{"create", "a", "--wait=x"}, `--wait "x": use true or false`},
+		{[]string{"create", "a", "--ssh-key", passwd}, "holds no public key"},
+		{[]string{"delete", "web1", "--force"}, "--force"},
+		{[]string{"help", "nope"}, `There is no command "nope"`},
+		{[]string{"help", "image", "nope"}, `There is no command "nope"`},
+		{[]string{"completion", "nope"}, `There is no command "nope"`},
+	} {
+		b := newBench(t)
+		code := b.run(tt.args...)
+		if said := b.err.String(); code != exitUsage || !strings.Contains(said, tt.want) || strings.Contains(said, "parse") || strings.Count(said, "\n") != 1 {
+			t.Errorf("%q exits with %d and says %s", tt.args, code, said)
+		}
+		if len(b.asked) != 0 || b.out.Len() > 0 {
+			t.Errorf("%q asked %v and printed %s", tt.args, b.asked, b.out.String())
+		}
+	}
+	for _, args := range [][]string{{"help"}, {"help", "image", "import"}, {"completion"}, {"completion", "bash"}, {"ssh", "web1", "--", "echo", ""}} {
+		b := newBench(t)
+		if code := b.run(args...); code != exitOK {
+			t.Errorf("%q exits with %d: %s", args, code, b.err.String())
+		}
+	}
+}
+
 // setVersion gives the binary a version for one test.
 func setVersion(t *testing.T, v string) {
 	before := version

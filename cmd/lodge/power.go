@@ -92,7 +92,7 @@ func (a *app) powerCommand(p power) *cobra.Command {
 
 func (a *app) deleteCommand() *cobra.Command {
 	var w waiting
-	var yes, force bool
+	var yes bool
 	cmd := &cobra.Command{
 		Use:     "delete NAME...",
 		Aliases: []string{"rm"},
@@ -117,11 +117,10 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err := a.confirm(fmt.Sprintf("Delete %s and all data on it?", strings.Join(args, ", ")), yes); err != nil {
 				return err
 			}
-			return a.deleteAll(cmd.Context(), c, found, force, w)
+			return a.deleteAll(cmd.Context(), c, found, w)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&force, "force", false, "do not let the guest shut down first")
 	w.register(cmd, "gone")
 	return cmd
 }
@@ -144,9 +143,9 @@ func (a *app) instances(ctx context.Context, c *client.Client, names []string) (
 	return found, nil
 }
 
-func (a *app) deleteAll(ctx context.Context, c *client.Client, found []wire.Instance, force bool, w waiting) error {
+func (a *app) deleteAll(ctx context.Context, c *client.Client, found []wire.Instance, w waiting) error {
 	for i, in := range found {
-		out, err := c.DeleteInstance(ctx, in.ID, force)
+		out, err := c.DeleteInstance(ctx, in.ID)
 		switch {
 		case client.IsNotFound(err): // gone between the look and the wish
 			out = in

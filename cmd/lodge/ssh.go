@@ -24,7 +24,9 @@ func (a *app) sshCommand() *cobra.Command {
 		Example: `  lodge ssh web1
   lodge ssh web1 -- uptime
   lodge ssh web1 --user root -- -L 8080:localhost:80 -N`,
-		Args:              takes(1, -1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			return takes(1, 1)(cmd, args[:min(1, len(args))]) // the rest is for ssh(1)
+		},
 		ValidArgsFunction: a.names(1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

@@ -123,8 +123,8 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if cfg.MaxVirtualBytes, err = size("--max-virtual", f.maxVirtual); err != nil {
 		return daemon.Config{}, err
 	}
-	if cfg.NetworkPool, err = netip.ParsePrefix(f.networkPool); err != nil || !cfg.NetworkPool.Addr().Is4() || cfg.NetworkPool.Bits() > 24 {
-		return daemon.Config{}, fmt.Errorf("--network-pool %q: use an IPv4 range of /24 or more, as 10.77.0.0/16", f.networkPool)
+	if cfg.NetworkPool, err = netip.ParsePrefix(f.networkPool); err != nil || !usablePool(cfg.NetworkPool) {
+		return daemon.Config{}, fmt.Errorf("--network-pool %q: use a private IPv4 range of /24 or more, written from its first address, as 10.77.0.0/16", f.networkPool)
 	}
 	for _, a := range f.importAllow {
 		p, err := netip.ParsePrefix(a)
@@ -134,6 +134,14 @@ func (f *flags) daemon() (daemon.Config, error) {
 		cfg.ImportAllow = append(cfg.ImportAllow, p)
 	}
 	return cfg, nil
+}
+
+// usablePool reports whether guests can have addresses of the range: private
+// (RFC 1918) or shared (RFC 6598), so that nothing outside is hidden by it.
+func usablePool(p netip.Prefix) bool {
+	shared := netip.MustParsePrefix("100.64.0.0/10")
+	a := p.Addr()
+	return a.Is4() && p.Bits() >= 8 && p.Bits() <= 24 && p == p.Masked() && (a.IsPrivate() || shared.Contains(a))
 }
 
 func size(flag, s string) (int64, error) {

@@ -274,7 +274,6 @@ CREATE TABLE instance (
   boots               BIGINT  NOT NULL DEFAULT 0,
   wished_at           BIGINT  NOT NULL,
   deleted_at          BIGINT,
-  delete_force        INTEGER NOT NULL DEFAULT 0 CHECK (delete_force IN (0, 1)),
   -- seen
   state               TEXT    NOT NULL CHECK (state IN ('requested', 'building', 'running', 'paused', 'stopped', 'sleeping', 'error', 'gone')),
   task                TEXT    NOT NULL DEFAULT '',

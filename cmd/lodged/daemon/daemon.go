@@ -32,8 +32,9 @@ type Daemon struct {
 	http *http.Server
 	sock net.Listener
 
-	started time.Time
-	unknown string // id of this host while the hypervisor has not said what it is
+	started  time.Time
+	stopping chan struct{} // closed when no new work is taken
+	unknown  string        // id of this host while the hypervisor has not said what it is
 
 	closeOnce sync.Once
 }
@@ -50,7 +51,7 @@ const (
 // Open takes the data dir, opens the parts in order and starts to listen.
 // libvirt need not answer. What was opened before an error is closed again.
 func Open(cfg Config) (_ *Daemon, err error) {
-	d := &Daemon{cfg: cfg, started: cfg.Now()}
+	d := &Daemon{cfg: cfg, started: cfg.Now(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -178,10 +179,10 @@ func (d *Daemon) handler() http.Handler {
 	check := fetch.New(fetch.Options{Allow: d.cfg.ImportAllow})
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
-		Instances: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
+		Instances: d.db, Refs: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
-		URLCheck: check.Check,
-		Caller:   func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
+		URLCheck: check.Check, Stopping: d.stopping,
+		Caller: func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
 	})
 }
 
@@ -213,6 +214,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		err = fmt.Errorf("reconcile: %w", e)
 		worked <- nil
 	}
+	close(d.stopping)
 	last, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if e := d.http.Shutdown(last); e != nil {

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestAGuestsNetworkIsMendedUnderIt(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	id := l.tiny("a")
+	addr := l.address(id)
+	l.sshWait("root", addr, "true", time.Minute)
+	name := l.virsh("net-list", "--name")
+
+	l.virsh("net-destroy", name)
+	l.virsh("net-start", name)
+	l.sshWait("root", addr, "true", time.Minute) // its NIC is back on the new bridge
+
+	l.virsh("net-undefine", name)
+	l.eventually(time.Minute, "the network comes back with the host again", func() bool {
+		info := l.virsh("net-info", name)
+		return strings.Contains(strings.ReplaceAll(info, " ", ""), "Persistent:yes") && strings.Contains(strings.ReplaceAll(info, " ", ""), "Autostart:yes")
+	})
+
+	pid := func() int {
+		b, err := os.ReadFile("/run/libvirt/network/" + name + ".pid")
+		if err != nil {
+			return 0
+		}
+		n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+		return n
+	}
+	old := pid()
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually(time.Minute, "the network has a DHCP server again", func() bool { return pid() != old && syscall.Kill(pid(), 0) == nil })
+}
+
+func TestAStartTakesAStopBack(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	id := l.tiny("a")
+	l.sshWait("root", l.address(id), "true", time.Minute)
+	l.call("POST", "/v1/instances/"+id+"/stop", nil)
+	time.Sleep(100 * time.Millisecond)
+	l.call("POST", "/v1/instances/"+id+"/start", nil)
+	time.Sleep(8 * time.Second) // the guest obeys the button within this time
+	l.settled(id, "running")
+	if i := l.instance(id); i["power"] != "running" {
+		t.Errorf("the last wish was a start, and it is %v", i["power"])
+	}
+}
+
+func TestAGuestCanBeStoppedWhateverElseIsWrong(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	id := l.tiny("a")
+	files, err := filepath.Glob(filepath.Join(l.dir, "disks", "*.qcow2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasPrefix(filepath.Base(f), "image-") {
+			if err := os.Rename(f, f+".away"); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(f + ".away")
+		}
+	}
+	l.eventually(30*time.Second, "the loss is shown", func() bool { return problemCode(l.instance(id)) == "disk_missing" })
+	if s := l.instance(id)["state"]; s != "running" {
+		t.Errorf("a guest that runs on is %v", s)
+	}
+	l.call("POST", "/v1/instances/"+id+"/stop", map[string]any{"force": true})
+	l.eventually(30*time.Second, "it is off", func() bool { return l.virsh("domstate", "lodge-"+id) == "shut off" })
+	for _, f := range files {
+		if _, err := os.Stat(f + ".away"); err == nil {
+			if err := os.Rename(f+".away", f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.call("POST", "/v1/instances/"+id+"/start", nil)
+	l.settled(id, "running")
+}
