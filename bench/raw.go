@@ -304,8 +304,9 @@ func (d *daemon) burst(n int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// 100 ms is nothing beside the figure, and the polling shares two cores with it.
-	for left := n; left > 0; time.Sleep(100 * time.Millisecond) {
+	// A quarter of a second is little beside the figure, and the polling shares two
+	// cores with it.
+	for left := n; left > 0; time.Sleep(250 * time.Millisecond) {
 		var list struct{ Items []instance }
 		if err := d.call("GET", "/v1/instances?limit=500", nil, &list); err != nil {
 			return 0, err

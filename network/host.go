@@ -31,6 +31,8 @@ type Host struct {
 	link    *virt.Link
 	ownLink bool
 	book    book
+
+	loose recent // whether a guest's NIC has no bridge
 }
 
 // Open needs no answer from libvirt.

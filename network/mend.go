@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -29,7 +31,24 @@ func (h *Host) worn(f found, active bool) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("is network %s persistent: %w", f.xml.UUID, err)
 	}
-	return !persistent || looseNIC(), nil
+	return !persistent || h.loose.get(looseNIC), nil
+}
+
+// recent keeps an answer for a second: many instances look at one network while
+// they are made, and each answer costs a read for every guest of the host.
+type recent struct {
+	mu    sync.Mutex
+	at    time.Time
+	value bool
+}
+
+func (r *recent) get(ask func() bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.at) > time.Second {
+		r.at, r.value = now, ask()
+	}
+	return r.value
 }
 
 // looseNIC reports whether a guest's tap has no bridge. Whose it is, reattach
