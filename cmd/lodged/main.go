@@ -15,7 +15,7 @@ var version, commit = "dev", ""
 
 // gcPercent trades a little CPU for memory: lodged stands beside the guests that
 // the memory is for. GOGC in the environment wins.
-const gcPercent = 40
+const gcPercent = 15
 
 func main() {
 	if os.Getenv("GOGC") == "" {
