@@ -222,9 +222,8 @@ func (l *Loop) openGapAtHeartbeat(ctx context.Context) {
 // evidence says when a guest that is found off ended, at best.
 func (l *Loop) evidence(r *cloud.InstanceRecord, w cloud.InstanceWish) {
 	gap := l.gap.Load()
-	ran := w.State == cloud.StateRunning || w.State == cloud.StatePaused
 	runs := r.State == cloud.StateRunning || r.State == cloud.StatePaused
-	if gap == 0 || !ran || runs {
+	if gap == 0 || !ran(w) || runs {
 		return
 	}
 	if at := time.UnixMilli(gap); r.EndAt.IsZero() || at.Before(r.EndAt) {

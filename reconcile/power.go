@@ -52,9 +52,9 @@ func (d *Decision) shutDown(w cloud.InstanceWish, g cloud.Guest, asked, now time
 
 // planOn starts a guest that is off, unless it switched itself off.
 func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
-	ran := w.State == cloud.StateRunning || w.State == cloud.StatePaused
+	on := ran(w)
 	rebooting := w.Boots > w.ObservedBoots
-	if ran && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation && !pressed(w, now) {
+	if on && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation && !pressed(w, now) {
 		d.Record.GuestStopped = true
 		return
 	}
@@ -66,8 +66,8 @@ func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
 		d.Record.Task = cloud.TaskCreating
 	}
 	d.Steps = append(d.Steps, Step{Verb: VerbPower, ID: w.ID, Power: cloud.ActStart, Boots: w.Boots})
-	quick := ran && !rebooting && now.Sub(w.StartedAt) < quickEnd
-	died := !ran && (g.OffReason == cloud.OffCrashed || g.OffReason == cloud.OffFailed)
+	quick := on && !rebooting && now.Sub(w.StartedAt) < quickEnd
+	died := !on && (g.OffReason == cloud.OffCrashed || g.OffReason == cloud.OffFailed)
 	if quick || died {
 		d.Throttle = cloud.Errorf(cloud.CodeGuestCrashed,
 			"The guest ended shortly after its start and is being started again; its console log may say why.")
