@@ -59,6 +59,11 @@ func newLabIn(t *testing.T, dir string, flags ...string) *lab {
 			if b, err := os.ReadFile(filepath.Join(dir, "lodged.log")); err == nil {
 				t.Logf("the end of lodged's log:\n%s", b[max(0, len(b)-12000):])
 			}
+			consoles, _ := filepath.Glob(filepath.Join(dir, "console", "*.log"))
+			for _, c := range consoles[:min(len(consoles), 3)] {
+				b, _ := os.ReadFile(c)
+				t.Logf("the end of %s:\n%s", filepath.Base(c), b[max(0, len(b)-3000):])
+			}
 		}
 		l.clear()
 		l.stop()
