@@ -22,6 +22,7 @@ type bench struct {
 	end []func()
 
 	daemons int
+	rounds  int // of the comparison of bursts
 }
 
 func main() {
@@ -29,6 +30,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&only, "only", "", "sections to run, with commas: create,burst,sim,idle,http")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with lodged")
+	flag.IntVar(&b.rounds, "rounds", 3, "rounds of the comparison of bursts")
 	flag.Parse()
 
 	interrupted := make(chan os.Signal, 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type raw struct {
 	backing  string
 	format   string
 	n        atomic.Int64
+	machine  time.Duration // CPU time of the machine when the last burst was over
 }
 
 type rawGuest struct {
@@ -215,7 +217,8 @@ func (d *daemon) delete(ids ...string) error {
 	return nil
 }
 
-// burst compares 100 at once with the raw calls at their best parallelism.
+// burst compares 100 at once with the raw calls at their best parallelism: that
+// is sought first, then both take turns.
 func (b *bench) burst() error {
 	const n = 100
 	d, err := b.daemon("burst")
@@ -227,34 +230,48 @@ func (b *bench) burst() error {
 	if err != nil {
 		return err
 	}
-	var theirs, ours []time.Duration
-	best := map[int]time.Duration{}
-	for _, width := range []int{3, 4, 6} {
+	width, floor := 0, time.Duration(0)
+	for _, w := range []int{2, 3, 4, 6} {
+		took, err := r.burst(n, w)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-58s %18s\n", fmt.Sprintf("raw libvirt calls, %d guests, %d at a time, once", n, w), took.Round(time.Millisecond))
+		if width == 0 || took < floor {
+			width, floor = w, took
+		}
+	}
+	var theirs, ours, theirCPU, ourCPU []time.Duration
+	lodge := func() error {
+		used := machineCPU()
+		took, err := d.burst(n)
+		ours, ourCPU = append(ours, took), append(ourCPU, d.machine-used)
+		return err
+	}
+	calls := func() error {
+		used := machineCPU()
 		took, err := r.burst(n, width)
-		if err != nil {
-			return err
-		}
-		if old, ok := best[width]; !ok || took < old {
-			best[width] = took
-		}
-		took, err = d.burst(n)
-		if err != nil {
-			return err
-		}
-		ours = append(ours, took)
+		theirs, theirCPU = append(theirs, took), append(theirCPU, r.machine-used)
+		return err
 	}
-	for width, took := range best {
-		fmt.Printf("%-58s %18s\n", fmt.Sprintf("raw libvirt calls, %d guests, %d at a time", n, width), took.Round(time.Millisecond))
-		theirs = append(theirs, took)
+	for i := range b.rounds {
+		turns := []func() error{lodge, calls}
+		if i%2 == 1 {
+			slices.Reverse(turns) // what the machine does to the later one it does to both
+		}
+		for _, turn := range turns {
+			if err := turn(); err != nil {
+				return err
+			}
+		}
 	}
+	fmt.Printf("%-58s %s\n", fmt.Sprintf("raw libvirt calls, %d guests, %d at a time", n, width), spread(theirs))
+	fmt.Printf("%-58s %s\n", "  CPU of the whole machine for that", spread(theirCPU))
 	fmt.Printf("%-58s %s\n", fmt.Sprintf("%d POSTs to all running", n), spread(ours))
-	fmt.Printf("%-58s %s\n", "CPU of lodged for that", spread(d.used))
-	floor := theirs[0]
-	for _, t := range theirs {
-		floor = min(floor, t)
-	}
-	ratio := float64(median(ours)) / float64(floor)
-	line("ratio of lodge's median to the best raw run", fmt.Sprintf("%.2fx", ratio), "<= 1.05x", ratio <= 1.05)
+	fmt.Printf("%-58s %s\n", "  CPU of the whole machine for that", spread(ourCPU))
+	fmt.Printf("%-58s %s\n", "  CPU of lodged for that", spread(d.used))
+	ratio := float64(median(ours)) / float64(median(theirs))
+	line("ratio of the medians", fmt.Sprintf("%.2fx", ratio), "<= 1.05x", ratio <= 1.05)
 	return nil
 }
 
@@ -263,6 +280,7 @@ func (r *raw) burst(n, width int) (time.Duration, error) {
 	start := time.Now()
 	err := parallel(n, width, func(i int) (err error) { guests[i], err = r.make(); return err })
 	took := time.Since(start)
+	r.machine = machineCPU()
 	if err != nil {
 		return 0, err
 	}
@@ -319,6 +337,7 @@ func (d *daemon) burst(n int) (time.Duration, error) {
 		}
 	}
 	took := time.Since(start)
+	d.machine = machineCPU()
 	cpu, err := d.cpu()
 	if err != nil {
 		return 0, err
