@@ -29,9 +29,11 @@ func backoff(id string, n int) time.Duration {
 type memory struct {
 	attempts   int
 	retryAt    time.Time
-	generation int64 // the wish that failed: a newer one need not wait
+	helpedAt   time.Time // when a repair that may come back was last tried
+	generation int64     // the wish that failed: a newer one need not wait
 	askedAt    time.Time
-	boots      int64 // reboots done and not recorded yet
+	boots      int64     // reboots done and not recorded yet
+	overAt     time.Time // when the run was first seen over, while the store does not take it
 }
 
 type memories struct {

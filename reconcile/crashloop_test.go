@@ -109,6 +109,29 @@ func TestACrashLoopIsSpacedOut(t *testing.T) {
 	}
 }
 
+// A guest that has run for long and then cannot, as on a full disk, is not
+// resumed in a tight loop.
+func TestAnOldGuestThatPausesAtOnceIsHelpedWithPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, id := calm(t, 5)
+		defer w.db.Close()
+		defer w.stop()
+		time.Sleep(time.Hour)
+		helped := 0
+		for start := time.Now(); time.Since(start) < 10*time.Minute && helped < 100; helped++ {
+			w.runs(id, 2*time.Minute)
+			w.host.Pause(id, true)
+			time.Sleep(20 * time.Millisecond)
+		}
+		if helped > 20 || helped < 8 {
+			t.Errorf("helped %d times in 10 minutes", helped)
+		}
+		if p := w.problem(id); p == nil || p.Code != cloud.CodeGuestPaused {
+			t.Errorf("the problem is %+v", p)
+		}
+	})
+}
+
 // A new wish is tried at once, however long the pause.
 func TestANewWishDoesNotWaitForTheCrashLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -29,27 +29,34 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			return
 		}
 		now := l.Now()
-		if wait := m.retryAt.Sub(now); wait > 0 && m.generation == w.Generation {
-			l.work.markAfter(ref, wait)
-			return
-		}
-		if ran(w) && now.Sub(w.StartedAt) >= quickEnd {
-			m.attempts = 0 // it has proved itself
+		if proved(w, m, now) {
+			m.attempts = 0
 		}
 		w.ObservedBoots = max(w.ObservedBoots, m.boots)
+		pause := time.Duration(0)
+		if m.generation == w.Generation {
+			pause = m.retryAt.Sub(now)
+		}
 		s, err := l.look(ctx, w, nets)
 		if err != nil {
+			if pause > 0 {
+				l.work.markAfter(ref, pause)
+				return
+			}
 			l.fail(ctx, ref, w, &m, cloud.InstanceRecord{Unseen: true}, err)
 			return
 		}
 		s.AskedAt, s.Swept = m.askedAt, swept
 		d := Plan(w, s, now)
+		if pause > 0 && (len(d.Steps) > 0 || len(d.Needs) > 0) {
+			l.pause(ctx, ref, w, &m, d, pause)
+			return
+		}
 		nets = settledNets(s, d)
 		if d.Throttle != nil && l.throttle(ctx, ref, w, &m, d) {
 			return
 		}
-		l.evidence(&d.Record, w)
-		if err := l.Instances.RecordInstance(ctx, d.Record); err != nil {
+		if err := l.record(ctx, w, &m, d.Record); err != nil {
 			l.retryRecord(ref, err)
 			return
 		}
@@ -137,8 +144,8 @@ func (l *Loop) settled(m *memory, w cloud.InstanceWish, d Decision, now time.Tim
 		return
 	}
 	// A run that was not recorded before has no start yet: it begins now.
-	young := d.Record.State == cloud.StateRunning && (w.StartedAt.IsZero() || now.Sub(w.StartedAt) < quickEnd)
-	if !young {
+	young := w.StartedAt.IsZero() || now.Sub(w.StartedAt) < quickEnd || now.Sub(m.helpedAt) < quickEnd
+	if d.Record.State != cloud.StateRunning || !young {
 		m.attempts = 0
 	}
 	m.retryAt = time.Time{}
@@ -157,12 +164,54 @@ func (l *Loop) throttle(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish
 	m.generation = w.Generation
 	if m.attempts == 0 || (!m.retryAt.IsZero() && !m.retryAt.After(now)) {
 		m.attempts++
-		m.retryAt = time.Time{}
+		m.retryAt, m.helpedAt = time.Time{}, now
 		return false
 	}
-	l.evidence(&d.Record, w)
 	l.fail(ctx, ref, w, m, d.Record, d.Throttle)
 	return true
+}
+
+// pause writes down what is seen although the steps have to wait: a run that is
+// over is over, and its meters with it.
+func (l *Loop) pause(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m *memory, d Decision, left time.Duration) {
+	d.Record.Problem = w.Problem
+	if err := l.record(ctx, w, m, d.Record); err != nil {
+		l.retryRecord(ref, err)
+		return
+	}
+	l.work.markAfter(ref, left)
+}
+
+// record writes down what was seen. While that fails the end of a run is kept in
+// mind: it ended when it was first seen over, not when the store took it.
+func (l *Loop) record(ctx context.Context, w cloud.InstanceWish, m *memory, r cloud.InstanceRecord) error {
+	if r.Unseen {
+		return l.Instances.RecordInstance(ctx, r)
+	}
+	l.evidence(&r, w)
+	over := ran(w) && r.State != cloud.StateRunning && r.State != cloud.StatePaused
+	if !over {
+		m.overAt = time.Time{}
+	} else if !m.overAt.IsZero() && (r.EndAt.IsZero() || m.overAt.Before(r.EndAt)) {
+		r.EndAt, r.Evidence = m.overAt, cloud.EvidenceSeen
+	}
+	err := l.Instances.RecordInstance(ctx, r)
+	switch {
+	case err == nil:
+		m.overAt = time.Time{}
+	case over && m.overAt.IsZero():
+		m.overAt = r.At
+	}
+	return err
+}
+
+// proved reports whether the guest has gone on for long enough since its start,
+// and since it last had to be helped, for what comes next to be a new failure.
+func proved(w cloud.InstanceWish, m memory, now time.Time) bool {
+	if w.State != cloud.StateRunning || now.Sub(w.StartedAt) < quickEnd || now.Sub(m.helpedAt) < quickEnd {
+		return false
+	}
+	return w.Problem == nil || w.Problem.Code == cloud.CodeGuestCrashed || w.Problem.Code == cloud.CodeGuestPaused
 }
 
 // fail shows the error on the instance and tries again later.
@@ -180,8 +229,9 @@ func (l *Loop) fail(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m 
 	p.RetryAt, p.Attempts = m.retryAt, m.attempts
 	r.ID, r.Generation, r.Problem, r.At = w.ID, w.Generation, p, now
 	l.Log.Warn("instance", "id", w.ID, "name", w.Name, "code", string(code), "attempts", m.attempts, "retry_in", wait.Round(time.Millisecond), "err", err)
-	if err := l.Instances.RecordInstance(ctx, r); err != nil {
-		l.Log.Error("record instance", "id", w.ID, "err", err)
+	if err := l.record(ctx, w, m, r); err != nil {
+		l.retryRecord(ref, err)
+		return
 	}
 	l.work.markAfter(ref, wait)
 }

@@ -35,6 +35,9 @@ const (
 	defaultWorkers = 4
 	defaultSweep   = 30 * time.Second
 	imageWorkers   = 2
+
+	// stopGrace is how long the calls under way may take once lodged is to end.
+	stopGrace = 5 * time.Second
 )
 
 // Loop keeps one host as its tenants want it.
@@ -190,8 +193,10 @@ func (l *Loop) workers(ctx context.Context, q *queue) {
 func (l *Loop) handle(ctx context.Context, r cloud.Ref) {
 	// A call to the host that is under way at the end is finished, not cut: its
 	// result is the next start's starting point either way, but this is tidier.
-	// Only a download is cut; it may last for hours.
-	whole := context.WithoutCancel(ctx)
+	// One that hangs is left behind, and a download is cut; it may last for hours.
+	whole, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cut) })()
 	switch r.Kind {
 	case cloud.KindInstance:
 		l.instance(whole, r.ID)

@@ -18,6 +18,7 @@ type mortal struct {
 	host *sim.Host
 	db   *store.DB
 	dead *atomic.Bool
+	full *atomic.Bool // the store takes no records
 }
 
 var errDead = errors.New("killed")
@@ -110,6 +111,9 @@ func (m mortal) InstanceWishes(ctx context.Context, h string, ids []string) ([]c
 }
 
 func (m mortal) RecordInstance(ctx context.Context, r cloud.InstanceRecord) error {
+	if m.full.Load() {
+		return cloud.Errorf(cloud.CodeDiskFull, "The disk is full.")
+	}
 	return m.do(func() error { return m.db.RecordInstance(ctx, r) })
 }
 

@@ -64,6 +64,7 @@ type world struct {
 	db   *store.DB
 	kill func()        // ends lodged at once
 	done chan struct{} // closed when it has ended
+	full atomic.Bool   // the store takes no records of instances
 	root cloud.Caller
 	hid  string
 	tens []string
@@ -133,7 +134,7 @@ func newTenant(name string) cloud.NewTenant {
 func (w *world) lodged() {
 	var dead atomic.Bool
 	ctx, cancel := context.WithCancel(context.Background())
-	m := mortal{w.host, w.db, &dead}
+	m := mortal{w.host, w.db, &dead, &w.full}
 	loop := reconcile.New(reconcile.Options{
 		HostID: w.hid, Guests: m, Disks: m, Nets: m, Fetcher: nil,
 		Instances: m, Networks: m, Images: m, Hosts: m, Bell: w.db.Bell(),
