@@ -27,7 +27,7 @@ func ambiguous(body []byte) error {
 	_, err := repeated(d, "", 0)
 	var told *cloud.Error
 	if err != nil && !errors.As(err, &told) {
-		return malformed(body, err)
+		return malformed(body, err, nil)
 	}
 	return err
 }
@@ -155,7 +155,7 @@ var neverEmpty = []string{"size", "flavor", "image", "power", "tenant", "url", "
 func refuseEmpty(body []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		return malformed(body, err)
+		return malformed(body, err, nil)
 	}
 	var bad []cloud.FieldError
 	for _, name := range neverEmpty {

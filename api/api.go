@@ -97,6 +97,7 @@ func (s *server) routes() []route {
 		{"POST", "/v1/images", s.createImage},
 		{"GET", "/v1/images", s.listImages},
 		{"GET", "/v1/images/{id}", s.getImage},
+		{"PATCH", "/v1/images/{id}", s.updateImage},
 		{"DELETE", "/v1/images/{id}", s.deleteImage},
 		{"POST", "/v1/flavors", s.createFlavor},
 		{"GET", "/v1/flavors", s.listFlavors},

@@ -10,12 +10,17 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"lodge/cloud"
 )
 
-// maxBody is the longest JSON body of a request.
-const maxBody = 1 << 20
+const (
+	// maxBody is the longest JSON body of a request.
+	maxBody = 1 << 20
+	// bodyTimeout is how long it may take to arrive.
+	bodyTimeout = 30 * time.Second
+)
 
 // decode reads the body of r into out, a pointer to a struct of package wire.
 // Returns CodeMediaType, CodeTooLarge, CodeMalformed, CodeUnknownField, or
@@ -76,6 +81,12 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
+	// A client that stops in the middle must not be waited for. There is no such
+	// limit to an upload: its bytes may take hours.
+	slow := http.NewResponseController(w)
+	if slow.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
+		defer func() { _ = slow.SetReadDeadline(time.Time{}) }()
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return nil, &cloud.Error{Code: cloud.CodeMalformed, Message: "The body did not arrive whole.", Cause: err}
@@ -91,7 +102,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func decodeBytes(body []byte, out any) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
-		return malformed(body, err)
+		return malformed(body, err, nil)
 	}
 	if err := ambiguous(body); err != nil {
 		return err
@@ -109,16 +120,21 @@ func decodeBytes(body []byte, out any) error {
 		return &cloud.Error{Code: cloud.CodeUnknownField, Message: unknown[0].Message, Fields: unknown}
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return malformed(body, err)
+		return malformed(body, err, reflect.TypeOf(out).Elem())
 	}
 	return nullTexts(fields, reflect.TypeOf(out).Elem())
 }
 
-// malformed says where the JSON is not what was expected.
-func malformed(body []byte, err error) error {
+// malformed says where the JSON is not what was expected: a struct of type t, or
+// any object when t is nil.
+func malformed(body []byte, err error, t reflect.Type) error {
 	var typeErr *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case errors.As(err, &typeErr) && typeErr.Field != "" && isMap(t, typeErr.Field) && typeErr.Type.Kind() != reflect.Map:
+		e := cloud.Errorf(cloud.CodeMalformed, "The values of %s must be %s, not %s.", quote(typeErr.Field), kindText(typeErr.Type), valueText(typeErr.Value))
+		e.Fields = []cloud.FieldError{{Field: cut(typeErr.Field), Message: e.Message}}
+		return e
 	case errors.As(err, &typeErr) && typeErr.Field != "":
 		e := cloud.Errorf(cloud.CodeMalformed, "The field %s must be %s, not %s.", quote(typeErr.Field), kindText(typeErr.Type), valueText(typeErr.Value))
 		e.Fields = []cloud.FieldError{{Field: cut(typeErr.Field), Message: e.Message}}
@@ -131,6 +147,21 @@ func malformed(body []byte, err error) error {
 		return e
 	}
 	return &cloud.Error{Code: cloud.CodeMalformed, Message: "The body must be a JSON object.", Cause: err}
+}
+
+// isMap reports whether the field of struct t is a map, so that a wrong type is
+// that of one of its values.
+func isMap(t reflect.Type, field string) bool {
+	if t == nil {
+		return false
+	}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name == field {
+			return t.Field(i).Type.Kind() == reflect.Map
+		}
+	}
+	return false
 }
 
 func kindText(t reflect.Type) string {

@@ -239,6 +239,23 @@ func (s *fakeStore) Images(_ context.Context, c cloud.Caller, f cloud.Filter, p 
 	}, p)
 }
 
+func (s *fakeStore) UpdateImage(_ context.Context, c cloud.Caller, _ time.Time, id string, ch cloud.ImageChange) (cloud.Image, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.image(c, id, "")
+	if err != nil {
+		return i, err
+	}
+	if ch.Name != nil {
+		i.Name = *ch.Name
+	}
+	if ch.Default != nil {
+		i.Default = *ch.Default
+	}
+	s.images[i.ID] = i
+	return i, nil
+}
+
 func (s *fakeStore) DeleteImage(_ context.Context, c cloud.Caller, _ time.Time, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

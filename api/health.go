@@ -8,12 +8,18 @@ import (
 )
 
 // healthz says that the process answers, and nothing more.
-func (s *server) healthz(w http.ResponseWriter, _ *http.Request) error {
+func (s *server) healthz(w http.ResponseWriter, r *http.Request) error {
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
 	return reply(w, http.StatusOK, wire.Status{Status: "ok"})
 }
 
 // readyz says whether requests that change something would be taken.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
 	if err := s.Health.Ready(r.Context()); err != nil {
 		return cloud.Wrap(cloud.CodeUnavailable, err, "lodge does not take changes now; try again.")
 	}

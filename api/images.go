@@ -109,6 +109,34 @@ func (s *server) getImage(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, wireImage(img))
 }
 
+func (s *server) updateImage(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, cloud.KindImage)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
+	var body wire.UpdateImage
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	bad := checkLabelChange(body.Labels)
+	if body.Name != nil {
+		bad = append(bad, cloud.ValidateImageName("name", *body.Name)...)
+	}
+	if err := cloud.Invalid(bad); err != nil {
+		return err
+	}
+	img, err := s.Images.UpdateImage(r.Context(), s.Caller(r), s.Now(), id, cloud.ImageChange{
+		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, wireImage(img))
+}
+
 func (s *server) deleteImage(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, cloud.KindImage)
 	if err != nil {

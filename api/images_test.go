@@ -47,6 +47,28 @@ func (f *front) upload(query, body string) *answer {
 	return f.do("POST", "/v1/images?"+query, body, "Content-Type", "application/octet-stream")
 }
 
+func TestAnImageIsChangedOverTheRealStore(t *testing.T) {
+	h := newHouse(t)
+	up := func(name string) wire.Image {
+		return decoded[wire.Image](h.do("POST", "/v1/images?name="+name, "RAW disk of "+name, "Content-Type", "application/octet-stream").want(http.StatusCreated))
+	}
+	first, second := up("first"), up("second")
+	if !first.Default || second.Default {
+		t.Fatalf("defaults: %v, %v", first.Default, second.Default)
+	}
+	got := decoded[wire.Image](h.do("PATCH", "/v1/images/"+second.ID, `{"default":true,"name":"better","labels":{"os":"debian"}}`).want(http.StatusOK))
+	if !got.Default || got.Name != "better" || got.Labels["os"] != "debian" {
+		t.Errorf("changed: %+v", got)
+	}
+	if got := decoded[wire.Image](h.do("GET", "/v1/images/"+first.ID, "").want(http.StatusOK)); got.Default {
+		t.Error("two defaults")
+	}
+	h.do("PATCH", "/v1/images/"+first.ID, `{"name":"better"}`).wantFailure(409, cloud.CodeNameTaken)
+	h.do("PATCH", "/v1/images/"+first.ID, `{"name":"a\u0000b"}`).wantFailure(400, cloud.CodeInvalid)
+	h.do("PATCH", "/v1/images/"+first.ID, `{"format":"raw"}`).wantFailure(400, cloud.CodeUnknownField)
+	h.do("PATCH", "/v1/images/"+nobodysID, `{"name":"x"}`).wantFailure(404, cloud.CodeNotFound)
+}
+
 func TestUploadGivesAUsableImage(t *testing.T) {
 	var during cloud.Image
 	var f *front

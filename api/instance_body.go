@@ -123,13 +123,7 @@ func instanceChange(b wire.UpdateInstance) (cloud.InstanceChange, error) {
 	if b.Name != nil {
 		bad = append(bad, cloud.ValidateName("name", *b.Name)...)
 	}
-	set := map[string]string{}
-	for k, v := range b.Labels {
-		if v != nil {
-			set[k] = *v
-		}
-	}
-	bad = append(bad, cloud.ValidateLabels("labels", set)...)
+	bad = append(bad, checkLabelChange(b.Labels)...)
 	if b.VCPUs != nil {
 		bad = append(bad, cloud.ValidateVCPUs("vcpus", *b.VCPUs)...)
 	}
@@ -137,4 +131,16 @@ func instanceChange(b wire.UpdateInstance) (cloud.InstanceChange, error) {
 		bad = append(bad, cloud.ValidateMemoryMiB("memory_mib", *b.MemoryMiB)...)
 	}
 	return ch, cloud.Invalid(bad)
+}
+
+// checkLabelChange checks the labels of a PATCH; what is taken away may be
+// anything.
+func checkLabelChange(change map[string]*string) []cloud.FieldError {
+	set := map[string]string{}
+	for k, v := range change {
+		if v != nil {
+			set[k] = *v
+		}
+	}
+	return cloud.ValidateLabels("labels", set)
 }

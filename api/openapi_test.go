@@ -91,7 +91,7 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"PowerRequest": wire.PowerRequest{}, "Image": wire.Image{}, "ImportImage": wire.ImportImage{}, "Flavor": wire.Flavor{},
 		"CreateFlavor": wire.CreateFlavor{}, "Network": wire.Network{}, "Tenant": wire.Tenant{}, "CreateTenant": wire.CreateTenant{},
 		"Event": wire.Event{}, "Usage": wire.Usage{}, "Host": wire.Host{}, "Version": wire.Version{}, "Failure": wire.Failure{},
-		"Problem": wire.Problem{}, "Port": wire.Port{}, "Status": wire.Status{},
+		"Problem": wire.Problem{}, "Port": wire.Port{}, "Status": wire.Status{}, "UpdateImage": wire.UpdateImage{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))
 		fields := api.KnownFields(v)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gorilla/mux"
 
@@ -44,6 +45,9 @@ func parseQuery(r *http.Request, known ...string) query {
 		}
 		if len(values) > 1 {
 			return query{err: invalid(name, "The parameter %s is given more than once.", name)}
+		}
+		if !utf8.ValidString(values[0]) {
+			return query{err: invalid(name, "The parameter %s is not UTF-8.", name)}
 		}
 		if values[0] == "" {
 			return query{err: invalid(name, "The parameter %s is empty; give it a value or leave it out.", name)}

@@ -33,6 +33,7 @@ type Images interface {
 	CreateImage(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewImage) (cloud.Image, error)
 	Image(ctx context.Context, c cloud.Caller, idOrName string, tenantID string) (cloud.Image, error)
 	Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Image, next string, err error)
+	UpdateImage(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.ImageChange) (cloud.Image, error)
 	DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id string) error
 }
 

@@ -17,7 +17,10 @@ func (s *server) version(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, s.Version)
 }
 
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+func (s *server) openAPI(w http.ResponseWriter, r *http.Request) error {
+	if q := parseQuery(r); q.err != nil {
+		return q.err
+	}
 	write(w, http.StatusOK, typeYAML, OpenAPI)
 	return nil
 }

@@ -51,6 +51,14 @@ type InstanceChange struct {
 	Revision  *int64 // when set, the change is refused unless it matches
 }
 
+// ImageChange is a PATCH of an image: nil means "as it is".
+type ImageChange struct {
+	Name    *string
+	Labels  map[string]*string // merged; a nil value removes the key
+	Public  *bool
+	Default *bool
+}
+
 // PowerChange is what a tenant asks of an instance's power.
 type PowerChange string
 

@@ -25,7 +25,8 @@ type Options struct {
 	MaxBytes     int64         // of a body; default 64 GiB
 	ConnectTime  time.Duration // for a connection with its TLS; default 15 s
 	HeaderTime   time.Duration // from the request to the answer's header; default 30 s
-	IdleTime     time.Duration // without a byte of the body; default 60 s
+	IdleTime     time.Duration // in which at least MinBytes of the body have to come; default 60 s
+	MinBytes     int64         // default 64 KiB, or what is left of the body
 	MaxRedirects int           // default 5
 	UserAgent    string        // default "lodge"
 	MaxURLLength int           // default 2048
@@ -47,6 +48,9 @@ func New(o Options) *Fetcher {
 	}
 	if o.HeaderTime <= 0 {
 		o.HeaderTime = 30 * time.Second
+	}
+	if o.MinBytes <= 0 {
+		o.MinBytes = 64 << 10
 	}
 	if o.IdleTime <= 0 {
 		o.IdleTime = 60 * time.Second
@@ -241,7 +245,7 @@ func (f *Fetcher) fetchError(ctx context.Context, err error) error {
 		// Ours comes wrapped in the client's, which would repeat the URL.
 		return e
 	case errors.Is(context.Cause(ctx), errIdle):
-		message = fmt.Sprintf("The server sent nothing for %s.", f.o.IdleTime)
+		message = fmt.Sprintf("The server sent nothing, or next to nothing, for %s.", f.o.IdleTime)
 	case ctx.Err() != nil:
 		return fmt.Errorf("fetch: %w", ctx.Err())
 	case errors.As(err, &dns):
@@ -267,15 +271,22 @@ type body struct {
 	cancel context.CancelCauseFunc
 	idle   *time.Timer
 	done   int64
+	waited time.Duration // for the bytes since enough of them came
+	since  int64         // done, when enough had come
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	// The clock runs while a read waits and not while the caller writes to a
-	// slow disk.
-	b.idle.Reset(b.f.o.IdleTime)
+	// slow disk. A server that only trickles is as bad as a silent one: it would
+	// hold one of few places for days.
+	b.idle.Reset(b.f.o.IdleTime - b.waited)
+	start := time.Now()
 	n, err := b.r.Read(p)
 	b.idle.Stop()
 	b.done += int64(n)
+	if b.waited += time.Since(start); b.done-b.since >= b.f.o.MinBytes {
+		b.waited, b.since = 0, b.done
+	}
 	switch {
 	case b.done > b.f.o.MaxBytes:
 		return 0, b.f.tooBig()

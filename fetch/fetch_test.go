@@ -153,6 +153,38 @@ func TestASilentServerIsGivenUp(t *testing.T) {
 	}
 }
 
+// A byte now and then is not enough; a slow disk on our side is no fault of the
+// server.
+func TestAServerThatTricklesIsGivenUp(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for range 1000 {
+			if _, err := io.WriteString(w, "x"); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	f := New(Options{Allow: loopback, IdleTime: 200 * time.Millisecond, MinBytes: 1000})
+	_, _, err := get(t, f, url)
+	wantCode(t, err, cloud.CodeURLFailed)
+
+	whole := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(make([]byte, 300_000)) })
+	body, _, err := f.Fetch(context.Background(), whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	buf := make([]byte, 100_000)
+	for n := 0; n < 300_000; {
+		time.Sleep(150 * time.Millisecond)
+		m, err := io.ReadFull(body, buf)
+		if n += m; err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
 func TestACutOffBodyAndACanceledContextAreTold(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "10")

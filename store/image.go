@@ -122,8 +122,8 @@ func defaultImage(s source, tenantID string) (cloud.Image, bool, error) {
 }
 
 // CreateImage writes down the wish for an image: queued when lodge fetches it,
-// importing when the caller sends the bytes. It becomes its tenant's default
-// when asked to, or when the tenant has none to use yet.
+// importing when the caller sends the bytes. Once it is active it becomes its
+// tenant's default when asked to, or when the tenant has none to use yet.
 //
 // Returns CodeNotFound for a tenant that the caller may not see, CodeForbidden
 // for a public image of anybody but an operator, CodeNameTaken.
@@ -148,19 +148,7 @@ func (t *tx) createImage(n cloud.NewImage) error {
 	if _, err := liveTenant(t, n.TenantID); err != nil {
 		return err
 	}
-	taken, err := exists(t, `
-		SELECT 1
-		FROM image
-		WHERE tenant_id = ?
-		  AND name = ?
-		  AND deleted_at IS NULL`, n.TenantID, n.Name)
-	if err != nil {
-		return err
-	}
-	if taken {
-		return cloud.Errorf(cloud.CodeNameTaken, "There is an image named %q already; choose another name or delete that one first.", n.Name)
-	}
-	if err := t.settleDefault(&n); err != nil {
+	if err := t.refuseImageName(n.TenantID, n.Name); err != nil {
 		return err
 	}
 	if err := t.insertImage(n); err != nil {
@@ -171,21 +159,53 @@ func (t *tx) createImage(n cloud.NewImage) error {
 		"The image "+n.Name+" is to be imported.", nil)
 }
 
-// settleDefault decides whether a new image is its tenant's default; a tenant
-// has one at most.
-func (t *tx) settleDefault(n *cloud.NewImage) error {
-	if !n.Default {
-		_, found, err := defaultImage(t, n.TenantID)
-		n.Default = !found
+func (t *tx) refuseImageName(tenantID, name string) error {
+	taken, err := exists(t, `
+		SELECT 1
+		FROM image
+		WHERE tenant_id = ?
+		  AND name = ?
+		  AND deleted_at IS NULL`, tenantID, name)
+	if err == nil && taken {
+		err = cloud.Errorf(cloud.CodeNameTaken, "There is an image named %q already; choose another name or delete that one first.", name)
+	}
+	return err
+}
+
+// settleDefault decides whether an image that has just become active is its
+// tenant's default.
+func (t *tx) settleDefault(img cloud.Image) error {
+	wants, err := exists(t, `SELECT 1 FROM image WHERE id = ? AND wants_default = 1`, img.ID)
+	if err != nil {
 		return err
 	}
+	if !wants {
+		if _, found, err := defaultImage(t, img.TenantID); err != nil || found {
+			return err
+		}
+	}
+	return t.makeDefault(img)
+}
+
+// makeDefault moves the default of the image's tenant to it; a tenant has one at
+// most.
+func (t *tx) makeDefault(img cloud.Image) error {
 	_, err := t.exec(`
 		UPDATE image
 		SET is_default = 0,
 		    updated_at = ?,
 		    revision = revision + 1
 		WHERE tenant_id = ?
-		  AND is_default = 1`, stamp(t.now), n.TenantID)
+		  AND is_default = 1
+		  AND id <> ?`, stamp(t.now), img.TenantID, img.ID)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`
+		UPDATE image
+		SET is_default = 1,
+		    wants_default = 0
+		WHERE id = ?`, img.ID)
 	return err
 }
 
@@ -208,7 +228,7 @@ func (t *tx) insertImage(n cloud.NewImage) error {
 		  updated_at,
 		  host_id,
 		  public,
-		  is_default,
+		  wants_default,
 		  source,
 		  url,
 		  sha256_promised,

@@ -112,6 +112,11 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 			return err
 		}
 	}
+	if r.State == cloud.ImageActive && img.State != cloud.ImageActive && img.DeletedAt.IsZero() {
+		if err := t.settleDefault(img); err != nil {
+			return err
+		}
+	}
 	subject := cloud.Ref{Kind: cloud.KindImage, ID: img.ID}
 	if r.State != img.State {
 		if err := t.event(img.TenantID, subject, img.Name, "image."+string(r.State), imageSentence(img, r), nil); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lodge/cloud"
+	"lodge/store"
 )
 
 func (w *world) newImage(name, tenantID string, source cloud.ImageSource) cloud.Image {
@@ -123,9 +124,75 @@ func TestATenantHasOneDefaultImage(t *testing.T) {
 	third, err := w.CreateImage(ctx, operator, w.now, cloud.NewImage{ID: id("third"), TenantID: w.tenant.ID, Name: "third",
 		Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
 	w.must(err)
-	if !third.Default || w.imageByID(w.image.ID).Default || !w.imageByID(own.ID).Default {
+	if third.Default || !w.imageByID(w.image.ID).Default {
+		t.Fatal("the default moved to an image that cannot be started from")
+	}
+	info := &cloud.ImageInfo{Format: cloud.FormatRaw, SHA256: "measured", SizeBytes: 100, VirtualSize: 200}
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: third.ID, State: cloud.ImageActive, Info: info}))
+	if !w.imageByID(third.ID).Default || w.imageByID(w.image.ID).Default || !w.imageByID(own.ID).Default {
 		t.Fatal("the default did not move within its tenant")
 	}
+}
+
+func TestAnImportThatFailsTakesNoDefault(t *testing.T) {
+	w := emptyWorld(t, store.Options{})
+	w.must(w.RegisterHost(ctx, w.now, cloud.Host{Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 8, MemoryMiB: 65536, Accel: "kvm", StartedAt: w.now}))
+	var err error
+	w.tenant, err = w.EnsureInstallation(ctx, w.now, cloud.NewTenant{ID: id("tenant"), NetworkID: id("network"), SubnetID: id("subnet")})
+	w.must(err)
+
+	// The first of all fails: the first that works is the default.
+	broken := w.newImage("broken", w.tenant.ID, cloud.SourceURL)
+	w.must(w.RecordImage(ctx, w.now, cloud.ImageRecord{ID: broken.ID, State: cloud.ImageError, Problem: &cloud.Problem{Code: cloud.CodeURLFailed, Message: "No.", Since: w.now}}))
+	first := w.activeImage("first", w.tenant.ID, false)
+	if !w.imageByID(first.ID).Default {
+		t.Fatal("the first image that works is not the default")
+	}
+	cut, err := w.CreateImage(ctx, operator, w.now, cloud.NewImage{ID: id("cut"), TenantID: w.tenant.ID, Name: "cut",
+		Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
+	w.must(err)
+	w.must(w.ForgetImage(ctx, w.now, cut.ID, nil))
+	if !w.imageByID(first.ID).Default {
+		t.Error("an upload that was cut off took the default")
+	}
+	w.create("web1") // and with it an instance can be made
+}
+
+func TestAnImageIsChanged(t *testing.T) {
+	w := newWorld(t)
+	second := w.activeImage("fedora", w.tenant.ID, false)
+	yes, no, name, value := true, false, "fedora-43", "x"
+	got, err := w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &yes, Name: &name, Public: &yes, Labels: map[string]*string{"os": &value}})
+	w.must(err)
+	if !got.Default || got.Name != name || !got.Public || got.Labels["os"] != "x" || w.imageByID(w.image.ID).Default || got.Revision <= second.Revision {
+		t.Errorf("got %+v", got)
+	}
+	again, err := w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &yes, Name: &name})
+	w.must(err)
+	if again.Revision != got.Revision {
+		t.Error("what is so already was a change")
+	}
+	if got, err = w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &no, Labels: map[string]*string{"os": nil}}); err != nil || got.Default || len(got.Labels) != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("web1"))
+	w.refused(err, cloud.CodeNoImage)
+
+	taken := w.image.Name
+	_, err = w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Name: &taken})
+	w.refused(err, cloud.CodeNameTaken)
+	acme := w.newTenant("acme")
+	_, err = w.UpdateImage(ctx, cloud.Caller{TenantID: acme.ID}, w.now, second.ID, cloud.ImageChange{Name: &value})
+	w.refused(err, cloud.CodeForbidden) // public, so it may be seen
+	_, err = w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Public: &no})
+	w.must(err)
+	_, err = w.UpdateImage(ctx, cloud.Caller{TenantID: acme.ID}, w.now, second.ID, cloud.ImageChange{Name: &value})
+	w.refused(err, cloud.CodeNotFound)
+	_, err = w.UpdateImage(ctx, cloud.Caller{TenantID: w.tenant.ID}, w.now, second.ID, cloud.ImageChange{Public: &yes})
+	w.refused(err, cloud.CodeForbidden)
+	queued := w.newImage("queued", w.tenant.ID, cloud.SourceURL)
+	_, err = w.UpdateImage(ctx, operator, w.now, queued.ID, cloud.ImageChange{Default: &yes})
+	w.refused(err, cloud.CodeImageNotReady)
 }
 
 func TestImagesAreRefusedForAReason(t *testing.T) {

@@ -175,25 +175,32 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 // relabel merges labels; nil removes a key. Reconcile does not look at them.
 // Returns CodeInvalid when there would be too many.
 func (w *wish) relabel(change map[string]*string) error {
-	labels := maps.Clone(w.Labels)
-	if labels == nil {
-		labels = make(map[string]string)
-	}
-	for key, value := range change {
-		if value == nil {
-			delete(labels, key)
-		} else {
-			labels[key] = *value
-		}
-	}
-	if maps.Equal(labels, w.Labels) {
-		return nil
-	}
-	if len(labels) > cloud.MaxLabels {
-		return invalid("labels", "An object has at most %d labels; with this change it would have %d.", cloud.MaxLabels, len(labels))
+	labels, err := relabelled(w.Labels, change)
+	if err != nil || maps.Equal(labels, w.Labels) {
+		return err
 	}
 	w.Labels, w.changed = labels, true
 	return nil
+}
+
+// relabelled are the labels with a change merged in; nil removes a key. Returns
+// CodeInvalid when there would be too many.
+func relabelled(labels map[string]string, change map[string]*string) (map[string]string, error) {
+	after := maps.Clone(labels)
+	if after == nil {
+		after = make(map[string]string)
+	}
+	for key, value := range change {
+		if value == nil {
+			delete(after, key)
+		} else {
+			after[key] = *value
+		}
+	}
+	if len(after) > cloud.MaxLabels && len(after) > len(labels) {
+		return nil, invalid("labels", "An object has at most %d labels; with this change it would have %d.", cloud.MaxLabels, len(after))
+	}
+	return after, nil
 }
 
 // PowerInstance changes the wanted power. What is wanted already is no change,

@@ -191,7 +191,7 @@ func (t *tx) namedOrDefaultImage(n cloud.NewInstance) (cloud.Image, error) {
 	}
 	img, found, err := defaultImage(t, n.TenantID)
 	if err == nil && !found {
-		err = cloud.Errorf(cloud.CodeNoImage, "No image was named and there is no default image yet; import an image first, or name one.")
+		err = cloud.Errorf(cloud.CodeNoImage, "No image was named and none is the default; name one, import one, or make one the default.")
 	}
 	return img, err
 }

@@ -144,7 +144,7 @@ CREATE TABLE image (
   virtual_size     BIGINT  NOT NULL DEFAULT 0,
   bytes_done       BIGINT  NOT NULL DEFAULT 0,
   bytes_total      BIGINT  NOT NULL DEFAULT 0,
-  gone_at          BIGINT,
+  gone_at          BIGINT, wants_default INTEGER NOT NULL DEFAULT 0 CHECK (wants_default IN (0, 1)),
   CHECK (state <> 'active' OR format <> ''),
   CHECK ((state = 'gone') = (gone_at IS NOT NULL))
 );

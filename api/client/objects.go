@@ -130,6 +130,11 @@ func (c *Client) AllImages(ctx context.Context, q Query) ([]wire.Image, error) {
 	return all(ctx, q, c.Images)
 }
 
+// UpdateImage changes what is not nil.
+func (c *Client) UpdateImage(ctx context.Context, id string, in wire.UpdateImage) (wire.Image, error) {
+	return call[wire.Image](ctx, c, "PATCH", "/v1/images/"+url.PathEscape(id), nil, in)
+}
+
 // DeleteImage removes an image that no instance uses.
 func (c *Client) DeleteImage(ctx context.Context, id string) error {
 	return c.call(ctx, "DELETE", "/v1/images/"+url.PathEscape(id), nil, nil, nil)

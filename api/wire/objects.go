@@ -55,6 +55,14 @@ type ImportImage struct {
 	Default   bool              `json:"default,omitempty"`
 }
 
+// UpdateImage changes what is not nil.
+type UpdateImage struct {
+	Name    *string            `json:"name,omitempty"`
+	Labels  map[string]*string `json:"labels,omitempty"` // merged; null removes a key
+	Public  *bool              `json:"public,omitempty"`
+	Default *bool              `json:"default,omitempty"`
+}
+
 // UploadImage describes bytes that are uploaded: the same values, in the query.
 type UploadImage struct {
 	Name      string

@@ -9,13 +9,20 @@ import (
 	"lodge/api/client"
 )
 
-// consoleLog prints the log of a console and, when asked, what is added to it
-// until ctx ends.
+// consoleLog prints the end of a console's log, as much as lodged gives for a
+// tail of -1, and, when asked, what is added to it until ctx ends.
 func (a *app) consoleLog(ctx context.Context, c *client.Client, id string, tail int64, follow bool) error {
+	if tail == 0 && !follow {
+		return nil
+	}
 	w := a.filter()
+	ask := max(tail, 0)
+	if follow && tail < usualTail {
+		ask = 0 // more than a short tail may be added between two looks
+	}
 	var before []byte
 	for first := true; ; first = false {
-		now, err := c.ConsoleLog(ctx, id, tail)
+		now, err := c.ConsoleLog(ctx, id, ask)
 		if err != nil && follow && ctx.Err() != nil {
 			return nil
 		}
@@ -23,8 +30,11 @@ func (a *app) consoleLog(ctx context.Context, c *client.Client, id string, tail 
 			return err
 		}
 		news := now
-		if !first {
+		switch {
+		case !first:
 			news = added(before, now)
+		case tail >= 0:
+			news = now[max(0, int64(len(now))-tail):]
 		}
 		if _, err := w.Write(news); err != nil {
 			return err
@@ -40,6 +50,9 @@ func (a *app) consoleLog(ctx context.Context, c *client.Client, id string, tail 
 		}
 	}
 }
+
+// usualTail is what lodged gives when no number of bytes is asked for.
+const usualTail = 64 << 10
 
 // overlap is how much of the end of the last answer is looked for in the next.
 const overlap = 4 << 10

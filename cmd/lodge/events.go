@@ -48,21 +48,25 @@ func (a *app) eventsCommand() *cobra.Command {
 				}
 				q.Instance = in.ID
 			}
+			if !cmd.Flags().Changed("tail") {
+				tail = -1
+			}
 			return a.events(cmd.Context(), c, q, tail, follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing what happens")
 	cmd.Flags().Int64Var(&after, "after", 0, "only events with a greater number")
-	cmd.Flags().IntVar(&tail, "tail", 0, "only so many of the last ones (0: all)")
+	cmd.Flags().IntVar(&tail, "tail", 0, "only so many of the last ones; 0 is none (default all)")
 	return cmd
 }
 
+// events prints the last ones, all for a tail of -1, and what follows.
 func (a *app) events(ctx context.Context, c *client.Client, q client.EventQuery, tail int, follow bool) error {
 	past, err := newEvents(ctx, c, &q)
 	if err != nil {
 		return err
 	}
-	if tail > 0 && len(past) > tail {
+	if tail >= 0 && len(past) > tail {
 		past = past[len(past)-tail:]
 	}
 	if !follow {

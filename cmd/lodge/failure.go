@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"lodge/api/client"
 )
@@ -61,19 +64,19 @@ func (a *app) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if ctx.Err() != nil {
+	code, text := a.explain(err)
+	if ctx.Err() != nil && code != exitInterrupted {
 		fmt.Fprintln(a.err, "lodge: Interrupted; lodged goes on with what it was told.")
 		return exitInterrupted
 	}
-	code, text := a.explain(err)
 	fmt.Fprintf(a.err, "lodge: %s\n", sentence(text))
 	var answer *client.Error
 	if errors.As(err, &answer) {
 		for _, f := range answer.Fields {
-			if len(answer.Fields) == 1 && strings.Contains(text, f.Message) {
+			if len(answer.Fields) == 1 && strings.Contains(answer.Detail, f.Message) {
 				continue // the sentence is the field's own
 			}
-			fmt.Fprintf(a.err, "  %s: %s\n", f.Field, f.Message)
+			fmt.Fprintf(a.err, "  %s: %s\n", harmless(asFlags(f.Field)), harmless(asFlags(f.Message)))
 		}
 	}
 	return code
@@ -114,6 +117,9 @@ func answerCode(e *client.Error) int {
 
 func answerText(e *client.Error) string {
 	text := e.Detail
+	if e.Status == http.StatusBadRequest {
+		text = asFlags(text)
+	}
 	if text == "" {
 		text = fmt.Sprintf("lodged answered with status %d and no reason.", e.Status)
 	}
@@ -133,9 +139,43 @@ func (a *app) unreachable(err *url.Error) string {
 	return fmt.Sprintf("lodged cannot be reached on %s: %v.", a.socket, err.Err)
 }
 
+// apiFields are the API's words for what lodge has flags for.
+var apiFields = regexp.MustCompile(`\b(vcpus|memory_mib|disk_gib|user_data)\b`)
+
+// asFlags puts lodge's flags where lodged names fields of its API.
+func asFlags(s string) string {
+	return apiFields.ReplaceAllStringFunc(s, func(field string) string {
+		switch field {
+		case "memory_mib":
+			return "--memory"
+		case "disk_gib":
+			return "--disk"
+		case "user_data":
+			return "--user-data"
+		}
+		return "--" + field
+	})
+}
+
+// harmless writes what a terminal would obey as Go does in a string.
+func harmless(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if unprintable(r) || r == utf8.RuneError && n == 1 {
+			q := strconv.Quote(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
 // sentence makes one line with a capital and a stop.
 func sentence(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
+	s = harmless(strings.Join(strings.Fields(s), " "))
 	if s != "" && !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
 		s += "."
 	}

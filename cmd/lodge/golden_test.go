@@ -118,6 +118,8 @@ func TestInstancesAreListedAndShown(t *testing.T) {
 		{"console-log", "console-log web1 --tail 100", func(b *bench) {
 			b.on("GET /v1/instances/"+web1ID+"/console-log", raw("Linux version 6.1\r\n\x1b[32mok\x1b[0m\n"))
 		}},
+		{"console-log-none", "console-log web1 --tail 0", nil},
+		{"console-log-negative", "console-log web1 --tail -1", nil},
 		{"console-log-terminal", "console-log web1", func(b *bench) {
 			b.app.ttyOut = true
 			b.on("GET /v1/instances/"+web1ID+"/console-log", raw("Linux version 6.1\r\n\x1b[32mok\x1b[0m\n\x1b]0;owned\x07login: "))
@@ -158,11 +160,11 @@ func TestInstancesAreMade(t *testing.T) {
 		{"create-wait-late", "create web1 --no-ssh-key --wait --timeout 500ms", post(building)},
 		{"create-wait-deleted", "create web1 --no-ssh-key --wait", post(building, problem{Status: 404, Code: "not_found", Detail: "There is no instance."})},
 		{"create-wait-stopped", "create web1 --no-ssh-key --stopped --wait", post(seen("building", "creating", revision(8), off), seen("stopped", "", revision(9), off))},
-		{"create-one-field", "create web1 --no-ssh-key --vcpus 0", func(b *bench) {
+		{"create-one-field", "create web1 --no-ssh-key --vcpus 0 --memory 1GB", func(b *bench) {
 			b.on("POST /v1/instances", problem{Status: 400, Code: "invalid_request", Detail: "vcpus must be at least 1.",
 				Errors: []wire.FieldError{{Field: "vcpus", Message: "vcpus must be at least 1."}}})
 		}},
-		{"create-fields", "create web~1 --no-ssh-key --vcpus 0", func(b *bench) {
+		{"create-fields", "create web~1 --no-ssh-key --vcpus 0 --memory 1GB", func(b *bench) {
 			b.on("POST /v1/instances", problem{Status: 400, Code: "invalid_request", Detail: "2 fields are not valid.", Errors: []wire.FieldError{
 				{Field: "name", Message: "A name has no blanks."}, {Field: "vcpus", Message: "Use at least 1."}}})
 		}},
@@ -176,7 +178,16 @@ func TestInstancesAreMade(t *testing.T) {
 			b.on("POST /v1/instances", problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
 		}},
 		{"create-bad-memory", "create web1 --memory much", nil},
-		{"create-odd-memory", "create web1 --memory 1000000", post()},
+		{"create-odd-memory", "create web1 --vcpus 1 --memory 1000000", post()},
+		{"create-huge-memory", "create web1 --vcpus 1 --memory 99999999999999999999GB", nil},
+		{"create-huge-disk", "create web1 --disk 99999999999999999999", nil},
+		{"create-half-vcpus", "create web1 --vcpus 2", nil},
+		{"create-half-memory", "create web1 --memory 2GB", nil},
+		{"create-flavor-memory", "create web1 --no-ssh-key --flavor c2-m4 --memory 2GB", post()},
+		{"create-small-disk", "create web1 --no-ssh-key --disk 1", func(b *bench) {
+			text := "The image debian-12 needs a disk of at least 3 GiB and the size has 1; ask for disk_gib 3 or a larger flavor."
+			b.on("POST /v1/instances", problem{Status: 400, Code: "invalid_request", Detail: text, Errors: []wire.FieldError{{Field: "disk_gib", Message: text}}})
+		}},
 		{"create-bad-label", "create web1 --no-ssh-key --label x", nil},
 		{"create-bad-wait", "create web1 --wait-for lunch", nil},
 		{"create-no-key-file", "create web1 --ssh-key nowhere.pub", nil},
@@ -231,6 +242,15 @@ func TestInstancesAreChanged(t *testing.T) {
 		{"ssh", "ssh web1", nil},
 		{"ssh-command", "ssh web1 -- -o BatchMode=yes uname -a", nil},
 		{"ssh-user", "ssh -l root -i key -p 2222 web1 ls -l", nil},
+		{"ssh-flags-behind", "ssh web1 --user root --identity key -p 2222 -- -L 8080:localhost:80 -N", nil},
+		{"ssh-flags-around", "ssh -i key web1 -l root ls -l root", nil},
+		{"ssh-plain-command", "ssh web1 uptime", nil},
+		{"ssh-dashes-first", "ssh -- web1 ls -l", nil},
+		{"ssh-dashes-twice", "ssh web1 -- -- ls", nil},
+		{"ssh-tenant-behind", "ssh web1 --tenant acme", nil},
+		{"ssh-empty-flag", "ssh web1 --user= -- uptime", nil},
+		{"ssh-own-option", "ssh web1 -L 8080:localhost:80", nil},
+		{"ssh-bad-port", "ssh web1 --port x", nil},
 		{"ssh-stopped", "ssh web1", func(b *bench) { b.on("GET /v1/instances", instances(seen("stopped", "", off))) }},
 		{"ssh-option", "ssh web1", func(b *bench) {
 			b.on("GET /v1/instances", instances(seen("running", "", func(in *wire.Instance) { in.Addresses = []string{"-oProxyCommand=x"} })))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +17,13 @@ import (
 )
 
 func (a *app) imageCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Import, list and delete images"}
+	cmd := &cobra.Command{Use: "image", Short: "Import, list, change and delete images"}
 	cmd.AddCommand(a.imageImportCommand(),
 		listing(a, "image", imageTable, func(ctx context.Context, c *client.Client) ([]wire.Image, error) {
 			return c.AllImages(ctx, client.Query{Tenant: a.tenant})
 		}),
 		showing(a, "image", a.imageNames, a.image, a.imageFields),
+		a.imageUpdateCommand(),
 		deleting(a, "image", a.imageNames, a.image,
 			func(ctx context.Context, c *client.Client, i wire.Image) error { return c.DeleteImage(ctx, i.ID) }))
 	return group(cmd)
@@ -116,6 +118,9 @@ func (a *app) upload(ctx context.Context, c *client.Client, f importFlags, path 
 	}
 	img, err := c.UploadImage(ctx, want, in, size, func(done int64) { _ = bar.Set64(done) })
 	_ = bar.Finish()
+	if err != nil && ctx.Err() != nil {
+		return img, codedError{exitInterrupted, "Interrupted; nothing was imported."}
+	}
 	return img, err
 }
 
@@ -191,8 +196,14 @@ func finish(bar *progressbar.ProgressBar) {
 	}
 }
 
-func imageTable(a *app, items []wire.Image) *table {
-	t := &table{header: []string{"NAME", "STATE", "FORMAT", "SIZE", "DISK", "FIRMWARE", "LOGIN", "PUBLIC", "DEFAULT", "AGE"}}
+// imageTable has a column for tenants only when there are some to tell apart.
+func imageTable(a *app, items []wire.Image, tenant owner) *table {
+	tenants := slices.ContainsFunc(items, func(i wire.Image) bool { return i.TenantID != items[0].TenantID })
+	t := &table{}
+	if tenants {
+		t.header = append(t.header, "TENANT")
+	}
+	t.header = append(t.header, "NAME", "STATE", "FORMAT", "SIZE", "DISK", "FIRMWARE", "LOGIN", "PUBLIC", "DEFAULT", "AGE")
 	for _, i := range items {
 		state := i.State
 		if state == "importing" && i.BytesTotal > 0 {
@@ -201,8 +212,12 @@ func imageTable(a *app, items []wire.Image) *table {
 		if i.Problem != nil {
 			state += " ! " + i.Problem.Code
 		}
-		t.add(i.Name, state, i.Format, bytesOrNone(i.SizeBytes), bytesOrNone(i.VirtualSize), i.Firmware, i.LoginUser,
-			yesNo(i.Public), yesNo(i.Default), age(a.now(), i.CreatedAt.Time))
+		var row []string
+		if tenants {
+			row = append(row, tenant(i.TenantID))
+		}
+		t.add(append(row, i.Name, state, i.Format, bytesOrNone(i.SizeBytes), bytesOrNone(i.VirtualSize), i.Firmware, i.LoginUser,
+			yesNo(i.Public), yesNo(i.Default), age(a.now(), i.CreatedAt.Time))...)
 	}
 	return t
 }
@@ -214,11 +229,11 @@ func bytesOrNone(n int64) string {
 	return iec(n)
 }
 
-func (a *app) imageFields(i wire.Image) *fields {
+func (a *app) imageFields(i wire.Image, tenant owner) *fields {
 	f := &fields{}
 	f.set("Name", i.Name)
 	f.set("Id", i.ID)
-	f.set("Tenant", i.TenantID)
+	f.set("Tenant", tenant(i.TenantID))
 	f.set("State", i.State)
 	f.set("Problem", a.problem(i.Problem))
 	if i.State == "importing" {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +121,9 @@ func sizeIn(flag, s string, unit int64, name string) (int, error) {
 	n, err := units.RAMInBytes(s)
 	if err != nil {
 		return 0, usagef("--%s %q: write a size, as 4GB or 512MiB; a bare number counts %s.", flag, s, name)
+	}
+	if n < 0 || n == math.MaxInt64 { // it has no sign, so it ran over
+		return 0, usagef("--%s %q: that is more than any host has.", flag, s)
 	}
 	if n%unit != 0 {
 		return 0, usagef("--%s %q: use whole %s.", flag, s, name)

@@ -134,6 +134,9 @@ func (a *app) wish(cmd *cobra.Command, name string, f createFlags) (want wire.Cr
 	if want.Labels, err = newLabels(f.labels); err != nil {
 		return want, err
 	}
+	if f.size == "" && f.flavor == "" && (want.VCPUs == nil) != (want.MemoryMiB == nil) {
+		return want, usagef("A size needs --vcpus and --memory, or a --flavor.")
+	}
 	if f.noKey && len(f.keys) > 0 {
 		return want, usagef("--no-ssh-key goes without --ssh-key.")
 	}

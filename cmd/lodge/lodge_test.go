@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -179,7 +180,7 @@ func TestInputIsRead(t *testing.T) {
 			t.Errorf("memorySize(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "x", "1.5KiB", "512KiB"} {
+	for _, s := range []string{"", "x", "1.5KiB", "512KiB", "99999999999999999999", "99999999999999999999GB", "9999999999GB"} {
 		if got, err := memorySize(s); err == nil {
 			t.Errorf("memorySize(%q) = %d, want an error", s, got)
 		}
@@ -251,6 +252,21 @@ func TestATerminalIsNotTakenOver(t *testing.T) {
 	}
 }
 
+func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
+	b := newBench(t)
+	b.on("GET /v1/instances", instances())
+	code := b.run("show", "\x1b]0;owned\a\x9b")
+	if got := b.err.String(); code != exitNotFound || got != "lodge: There is no instance \"\\x1b]0;owned\\a\\x9b\".\n" {
+		t.Errorf("exit %d: %q", code, got)
+	}
+	if got := sentence("open \x1b[2Jx: \u202e gone"); got != `open \x1b[2Jx: \u202e gone.` {
+		t.Errorf("%q", got)
+	}
+	if got := shown("bücher"); got != "bücher" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestSSHIsReadyWhenItGreets(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -286,6 +302,39 @@ func TestAnInterruptIsNoError(t *testing.T) {
 	defer cancel()
 	if code := b.app.run(ctx, []string{"create", "web1", "--no-ssh-key", "--wait"}); code != exitInterrupted {
 		t.Errorf("exit %d: %s", code, b.err.String())
+	}
+}
+
+func TestAnInterruptedUploadLeavesNothing(t *testing.T) {
+	b := newBench(t)
+	source, feed := io.Pipe()
+	defer feed.Close()
+	b.app.in = source
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	code := b.app.run(ctx, []string{"image", "import", "-", "--name", "mine"})
+	if got := b.err.String(); code != exitInterrupted || got != "lodge: Interrupted; nothing was imported.\n" {
+		t.Errorf("exit %d: %s", code, got)
+	}
+}
+
+func TestAFollowShowsMoreThanItsTail(t *testing.T) {
+	b := newBench(t)
+	for tail, want := range map[string]string{"4": "two\nthree\nfour\n", "0": "three\nfour\n"} {
+		b.out.Reset()
+		b.on("GET /v1/instances/"+web1ID+"/console-log", raw("one\ntwo\n"), raw("one\ntwo\nthree\nfour\n"))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if code := b.app.run(ctx, []string{"console-log", "web1", "--follow", "--tail", tail}); code != exitOK || b.out.String() != want {
+			t.Errorf("--tail %s: exit %d, printed %q, want %q", tail, code, b.out.String(), want)
+		}
+		cancel()
+	}
+}
+
+func TestHelpIsGivenBehindTheNameForSSH(t *testing.T) {
+	b := newBench(t)
+	if code := b.run("ssh", "web1", "--help"); code != exitOK || len(b.asked) > 0 || !strings.Contains(b.out.String(), "lodge ssh NAME") {
+		t.Errorf("exit %d, asked %v: %s%s", code, b.asked, b.out.String(), b.err.String())
 	}
 }
 

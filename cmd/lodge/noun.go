@@ -11,7 +11,7 @@ import (
 
 // What every small noun has: list, show, delete.
 
-func listing[T any](a *app, noun string, human func(*app, []T) *table, ask func(context.Context, *client.Client) ([]T, error)) *cobra.Command {
+func listing[T any](a *app, noun string, human func(*app, []T, owner) *table, ask func(context.Context, *client.Client) ([]T, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List " + noun + "s",
 		Example: "  lodge " + noun + " list\n  lodge " + noun + " list -o json",
@@ -25,7 +25,7 @@ func listing[T any](a *app, noun string, human func(*app, []T) *table, ask func(
 			if err != nil {
 				return err
 			}
-			return a.print(list(items), func() writer { return human(a, items) })
+			return a.print(list(items), func() writer { return human(a, items, a.owner(cmd.Context(), c)) })
 		},
 	}
 }
@@ -35,7 +35,7 @@ type finder[T any] func(context.Context, *client.Client, string) (T, error)
 
 type namer = func(context.Context, *client.Client) ([]string, error)
 
-func showing[T any](a *app, noun string, names namer, find finder[T], human func(T) *fields) *cobra.Command {
+func showing[T any](a *app, noun string, names namer, find finder[T], human func(T, owner) *fields) *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show one " + noun, Example: "  lodge " + noun + " show NAME -o yaml",
 		Args: takes(1, 1), ValidArgsFunction: a.names(1, names),
@@ -48,7 +48,7 @@ func showing[T any](a *app, noun string, names namer, find finder[T], human func
 			if err != nil {
 				return err
 			}
-			return a.print(found, func() writer { return human(found) })
+			return a.print(found, func() writer { return human(found, a.owner(cmd.Context(), c)) })
 		},
 	}
 }

@@ -49,6 +49,10 @@ func TestUsageAndEventsAreShown(t *testing.T) {
 		{"events", "events", func(b *bench) { b.on("GET /v1/events", two) }},
 		{"events-parts", "events web1 --after 5 --tail 2", func(b *bench) { b.on("GET /v1/events", more, rest) }},
 		{"events-json", "events -o json --tail 1", func(b *bench) { b.on("GET /v1/events", two) }},
+		{"events-none", "events --tail 0", func(b *bench) { b.on("GET /v1/events", two) }},
+		{"events-follow-new", "events --follow --tail 0 -o json", func(b *bench) {
+			b.on("GET /v1/events", two, rest, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
+		}},
 		{"events-follow", "events --follow -o json", func(b *bench) {
 			b.on("GET /v1/events", two, rest, wire.List[wire.Event]{}, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
 		}},
@@ -67,6 +71,7 @@ func TestImagesAreImported(t *testing.T) {
 	fetch := func(answers ...any) func(*bench) {
 		return func(b *bench) { b.on("POST /v1/images", status{202, queued}).on("GET /v1/images/"+imageID, answers...) }
 	}
+	tenants := wire.List[wire.Tenant]{Items: []wire.Tenant{{ID: acmeID, Name: "acme"}, {ID: homeID, Name: "default"}}}
 	runGolden(t, []golden{
 		{"image-import-stdin", "image import - --name debian-12", func(b *bench) {
 			upload(b)
@@ -86,7 +91,9 @@ func TestImagesAreImported(t *testing.T) {
 		{"image-list", "image list", func(b *bench) {
 			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active"), part}})
 		}},
-		{"image-show", "image show debian-12", func(b *bench) { b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{broken}}) }},
+		{"image-show", "image show debian-12", func(b *bench) {
+			b.on("GET /v1/tenants", tenants).on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{broken}})
+		}},
 		{"image-delete", "image delete debian-12", func(b *bench) {
 			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).on("DELETE /v1/images/"+imageID, nil)
 		}},
@@ -107,7 +114,7 @@ func TestImagesAreImported(t *testing.T) {
 
 func TestSmallNounsAreShown(t *testing.T) {
 	acme := wire.Tenant{ID: acmeID, Name: "acme", Labels: map[string]string{"plan": "gold"}, CreatedAt: ago(49 * time.Hour)}
-	tenants := wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}
+	tenants := wire.List[wire.Tenant]{Items: []wire.Tenant{acme, {ID: homeID, Name: "default", CreatedAt: ago(50 * time.Hour)}}}
 	flavor := wire.Flavor{ID: "c2-m4", VCPUs: 2, MemoryMiB: 4096, DiskGiB: 20, CreatedAt: ago(time.Hour)}
 	network := wire.Network{ID: netID, Name: "default", TenantID: homeID, Labels: map[string]string{}, CreatedAt: ago(time.Hour), Default: true,
 		Subnets: []wire.Subnet{{ID: "s", CIDR: "10.77.0.0/24", Gateway: "10.77.0.1", DHCP: true, DNS: []string{}}}}
@@ -115,19 +122,69 @@ func TestSmallNounsAreShown(t *testing.T) {
 	runGolden(t, []golden{
 		{"tenant-create", "tenant create acme --label plan=gold", func(b *bench) { b.on("POST /v1/tenants", acme) }},
 		{"tenant-list", "tenant list", func(b *bench) { b.on("GET /v1/tenants", tenants) }},
-		{"tenant-show", "tenant show acme", func(b *bench) { b.on("GET /v1/tenants", tenants) }},
-		{"tenant-delete", "tenant delete acme", func(b *bench) { b.on("GET /v1/tenants", tenants).on("DELETE /v1/tenants/"+acmeID, nil) }},
+		{"tenant-show", "tenant show acme", func(b *bench) { b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}) }},
+		{"tenant-delete", "tenant delete acme", func(b *bench) {
+			b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}).on("DELETE /v1/tenants/"+acmeID, nil)
+		}},
 		{"flavor-list", "flavor list", func(b *bench) { b.on("GET /v1/flavors", wire.List[wire.Flavor]{Items: []wire.Flavor{flavor}}) }},
 		{"flavor-show", "flavor show c2-m4", func(b *bench) { b.on("GET /v1/flavors/c2-m4", flavor) }},
 		{"flavor-create", "flavor create c2-m4 --vcpus 2 --memory 4GB --disk 20GB", func(b *bench) { b.on("POST /v1/flavors", flavor) }},
 		{"flavor-create-half", "flavor create c2-m4 --vcpus 2", nil},
 		{"flavor-delete", "flavor delete c2-m4", func(b *bench) { b.on("GET /v1/flavors/c2-m4", flavor).on("DELETE /v1/flavors/c2-m4", nil) }},
-		{"network-list", "network list", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
-		{"network-show", "network show default", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
+		{"network-list", "network list", func(b *bench) {
+			b.on("GET /v1/tenants", tenants).on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}})
+		}},
+		{"network-list-json", "network list -o json", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
+		{"network-list-unnamed", "network list", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}) }},
+		{"network-show", "network show default", func(b *bench) {
+			b.on("GET /v1/tenants", tenants).on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}})
+		}},
 		{"host-list", "host list", func(b *bench) { b.on("GET /v1/hosts", wire.List[wire.Host]{Items: []wire.Host{host}}) }},
 		{"version", "version", func(b *bench) { b.on("GET /v1/version", wire.Version{Version: "v0.1", API: "v1"}) }},
 		{"complete-instances", "__complete show w", nil},
 		{"complete-first-only", "__complete show web1 w", nil},
 		{"complete-output", "__complete list -o j", nil},
+	})
+}
+
+func TestATenantsOwnImageGoesBeforePublicOnes(t *testing.T) {
+	public, own, other := debian("active"), debian("active"), debian("active")
+	own.ID, own.TenantID, own.Public, own.Default = db1ID, acmeID, false, false
+	other.ID, other.TenantID = netID, web1ID
+	acme := wire.List[wire.Tenant]{Items: []wire.Tenant{{ID: acmeID, Name: "acme"}}}
+	images := func(items ...wire.Image) func(*bench) {
+		return func(b *bench) {
+			b.on("GET /v1/images", wire.List[wire.Image]{Items: items}).on("GET /v1/tenants", acme).on("GET /v1/tenants/"+acmeID, acme.Items[0]).
+				on("DELETE /v1/images/"+db1ID, nil).on("PATCH /v1/images/"+db1ID, own)
+		}
+	}
+	runGolden(t, []golden{
+		{"image-own-list", "--tenant acme image list", images(public, own)},
+		{"image-own-show", "--tenant acme image show debian-12", images(public, own)},
+		{"image-own-id", "--tenant " + acmeID + " image show debian-12 -o json", images(public, own)},
+		{"image-own-delete", "--tenant acme image delete debian-12", images(public, own)},
+		{"image-own-update", "--tenant acme image update debian-12 --public=false", images(public, own)},
+		{"image-own-unsaid", "image show debian-12", images(public, own)},
+		{"image-own-none", "--tenant acme image show debian-12", images(public, other)},
+	})
+}
+
+func TestImagesAreChanged(t *testing.T) {
+	image := func(b *bench) {
+		golden := debian("active")
+		golden.Name = "golden"
+		b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).on("PATCH /v1/images/"+imageID, golden)
+	}
+	runGolden(t, []golden{
+		{"image-update", "image update debian-12 --name golden --default --public=false --label team=red --label env= --unlabel draft", image},
+		{"image-update-json", "image update debian-12 --public -o json", image},
+		{"image-update-nothing", "image update debian-12", nil},
+		{"image-update-both", "image update debian-12 --label a=b --unlabel a", nil},
+		{"image-update-unlabel-empty", "image update debian-12 --unlabel=", nil},
+		{"image-update-missing", "image update nobody --default", func(b *bench) { b.on("GET /v1/images", wire.List[wire.Image]{}) }},
+		{"image-update-refused", "image update debian-12 --public", func(b *bench) {
+			image(b)
+			b.on("PATCH /v1/images/"+imageID, problem{Status: 403, Code: "forbidden", Detail: "Only an operator makes an image public."})
+		}},
 	})
 }

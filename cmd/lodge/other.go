@@ -46,7 +46,7 @@ func (a *app) tenantCommand() *cobra.Command {
 	return group(cmd)
 }
 
-func tenantTable(a *app, items []wire.Tenant) *table {
+func tenantTable(a *app, items []wire.Tenant, _ owner) *table {
 	t := &table{header: []string{"NAME", "ID", "LABELS", "AGE"}}
 	for _, i := range items {
 		t.add(i.Name, i.ID, labels(i.Labels), age(a.now(), i.CreatedAt.Time))
@@ -54,7 +54,7 @@ func tenantTable(a *app, items []wire.Tenant) *table {
 	return t
 }
 
-func (a *app) tenantFields(t wire.Tenant) *fields {
+func (a *app) tenantFields(t wire.Tenant, _ owner) *fields {
 	f := &fields{}
 	f.set("Name", t.Name)
 	f.set("Id", t.ID)
@@ -113,7 +113,7 @@ func (a *app) flavorCreateCommand() *cobra.Command {
 	return cmd
 }
 
-func flavorTable(_ *app, items []wire.Flavor) *table {
+func flavorTable(_ *app, items []wire.Flavor, _ owner) *table {
 	t := &table{header: []string{"ID", "VCPUS", "MEMORY", "DISK"}}
 	for _, f := range items {
 		t.add(f.ID, fmt.Sprint(f.VCPUs), mib(f.MemoryMiB), gib(f.DiskGiB))
@@ -121,7 +121,7 @@ func flavorTable(_ *app, items []wire.Flavor) *table {
 	return t
 }
 
-func (a *app) flavorFields(v wire.Flavor) *fields {
+func (a *app) flavorFields(v wire.Flavor, _ owner) *fields {
 	f := &fields{}
 	f.set("Id", v.ID)
 	f.set("Size", fmt.Sprintf("%s, %s, disk %s", count(v.VCPUs, "vCPU"), mib(v.MemoryMiB), gib(v.DiskGiB)))
@@ -139,10 +139,10 @@ func (a *app) networkCommand() *cobra.Command {
 	return group(cmd)
 }
 
-func networkTable(a *app, items []wire.Network) *table {
+func networkTable(a *app, items []wire.Network, tenant owner) *table {
 	t := &table{header: []string{"NAME", "SUBNETS", "DEFAULT", "TENANT", "AGE"}}
 	for _, n := range items {
-		t.add(n.Name, cidrs(n), yesNo(n.Default), n.TenantID, age(a.now(), n.CreatedAt.Time))
+		t.add(n.Name, cidrs(n), yesNo(n.Default), tenant(n.TenantID), age(a.now(), n.CreatedAt.Time))
 	}
 	return t
 }
@@ -155,11 +155,11 @@ func cidrs(n wire.Network) string {
 	return join(words)
 }
 
-func (a *app) networkFields(n wire.Network) *fields {
+func (a *app) networkFields(n wire.Network, tenant owner) *fields {
 	f := &fields{}
 	f.set("Name", n.Name)
 	f.set("Id", n.ID)
-	f.set("Tenant", n.TenantID)
+	f.set("Tenant", tenant(n.TenantID))
 	f.set("Default", yesNo(n.Default))
 	f.set("Problem", a.problem(n.Problem))
 	for _, s := range n.Subnets {
@@ -179,7 +179,7 @@ func (a *app) hostCommand() *cobra.Command {
 	return group(cmd)
 }
 
-func hostTable(a *app, items []wire.Host) *table {
+func hostTable(a *app, items []wire.Host, _ owner) *table {
 	t := &table{header: []string{"NAME", "CPUS", "MEMORY", "ACCEL", "HYPERVISOR", "LODGED", "SEEN", "PROBLEM"}}
 	for _, h := range items {
 		seen := age(a.now(), h.HeartbeatAt.Time)

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -21,12 +26,23 @@ func one[T any](noun, name string, items []T) (T, error) {
 	var zero T
 	switch len(items) {
 	case 0:
-		return zero, notFoundf("There is no %s %s.", noun, name)
+		return zero, notFoundf("There is no %s %s.", noun, shown(name))
 	case 1:
 		return items[0], nil
 	}
-	return zero, usagef("Several tenants have %s %s %s; say which with --tenant, or give its id.", article(noun), noun, name)
+	return zero, usagef("Several tenants have %s %s %s; say which with --tenant, or give its id.", article(noun), noun, shown(name))
 }
+
+// shown is a word of the user as it can stand in a sentence: quoted when a
+// terminal would obey it.
+func shown(word string) string {
+	if strings.ContainsFunc(word, unprintable) || !utf8.ValidString(word) {
+		return strconv.Quote(word)
+	}
+	return word
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 func article(noun string) string {
 	if strings.ContainsAny(noun[:1], "aeiou") {
@@ -55,7 +71,37 @@ func (a *app) image(ctx context.Context, c *client.Client, arg string) (wire.Ima
 	if err != nil {
 		return wire.Image{}, err
 	}
-	return one("image", arg, items)
+	if a.tenant == "" || len(items) < 2 {
+		return one("image", arg, items)
+	}
+	// A tenant sees the public images of others too; its own one goes first.
+	t, err := a.findTenant(ctx, c, a.tenant)
+	if err != nil {
+		return wire.Image{}, err
+	}
+	if i := slices.IndexFunc(items, func(i wire.Image) bool { return i.TenantID == t.ID }); i >= 0 {
+		return items[i], nil
+	}
+	return wire.Image{}, usagef("Several tenants have a public image %s and %s has none of its own; give the id.", shown(arg), shown(t.Name))
+}
+
+// owner gives the name of a tenant by its id.
+type owner func(id string) string
+
+// owner asks for the tenants when the first name is wanted. Where they cannot be
+// had, the id has to do.
+func (a *app) owner(ctx context.Context, c *client.Client) owner {
+	var names map[string]string
+	return func(id string) string {
+		if names == nil {
+			names = map[string]string{}
+			tenants, _ := c.AllTenants(ctx, client.Query{})
+			for _, t := range tenants {
+				names[t.ID] = t.Name
+			}
+		}
+		return cmp.Or(names[id], id)
+	}
 }
 
 func (a *app) findTenant(ctx context.Context, c *client.Client, arg string) (wire.Tenant, error) {

@@ -170,6 +170,12 @@ func (a *app) consoleLogCommand() *cobra.Command {
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.names(1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if tail < 0 {
+				return usagef("--tail counts from 0 up.")
+			}
+			if !cmd.Flags().Changed("tail") {
+				tail = -1
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -182,7 +188,7 @@ func (a *app) consoleLogCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing what is added")
-	cmd.Flags().Int64Var(&tail, "tail", 0, "at most so many bytes of the end")
+	cmd.Flags().Int64Var(&tail, "tail", 0, "at most so many bytes of the end; 0 is none (default 64 KiB)")
 	return cmd
 }
 

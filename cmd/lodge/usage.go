@@ -86,11 +86,11 @@ func (a *app) meteredInstance(ctx context.Context, c *client.Client, q client.Us
 	}
 	switch len(ids) {
 	case 0:
-		return "", notFoundf("There is no instance %s, and none of that name used anything in the period.", arg)
+		return "", notFoundf("There is no instance %s, and none of that name used anything in the period.", shown(arg))
 	case 1:
 		return ids[0], nil
 	}
-	return "", usagef("Several deleted instances were named %s; give one of their ids: %s.", arg, join(ids))
+	return "", usagef("Several deleted instances were named %s; give one of their ids: %s.", shown(arg), join(ids))
 }
 
 func usageTable(u wire.Usage) *table {

@@ -49,7 +49,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		Version:       version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := readConfig(f.config, cmd.Flags()); err != nil {
+			if err := f.read(cmd.Flags()); err != nil {
 				return err
 			}
 			cfg, err := f.daemon()
@@ -64,6 +64,7 @@ func command() *cobra.Command {
 		},
 	}
 	f.register(cmd.PersistentFlags())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
 	cmd.AddCommand(doctorCommand(&f), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
@@ -87,6 +88,14 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.maxVirtual, "max-virtual", "2TiB", "largest virtual size an image may claim")
 	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
 	fs.StringVar(&f.networkPool, "network-pool", "10.77.0.0/16", "the tenants' default networks are cut out of this range")
+}
+
+// read takes the command line and what the config file adds to it.
+func (f *flags) read(fs *pflag.FlagSet) error {
+	if err := noEmptyFlag(fs); err != nil {
+		return err
+	}
+	return readConfig(f.config, fs)
 }
 
 // daemon checks the flags and turns them into a Config.

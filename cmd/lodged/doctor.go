@@ -62,7 +62,7 @@ func doctorCommand(f *flags) *cobra.Command {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("-o %q: use text or json", output)
 			}
-			if err := readConfig(f.config, cmd.Flags()); err != nil {
+			if err := f.read(cmd.Flags()); err != nil {
 				return err
 			}
 			if _, err := f.daemon(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -17,7 +18,13 @@ func main() {
 	defer stop()
 	go tuneMemory(ctx)
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "lodged: %v\n", err)
+		fmt.Fprintf(os.Stderr, "lodged: %s\n", sentence(err))
 		os.Exit(1)
 	}
+}
+
+// sentence is an error on one line, with a stop.
+func sentence(err error) string {
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	return strings.TrimSuffix(s, ".") + "."
 }

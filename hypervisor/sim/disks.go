@@ -119,6 +119,9 @@ func swallow(ctx context.Context, img cloud.Image, r io.Reader, progress func(do
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return cloud.ImageInfo{}, cloud.Wrap(cloud.CodeImageTruncated, err, "%d of %d bytes of the image arrived; send it again.", done, img.BytesTotal)
+		}
 		if err != nil {
 			return cloud.ImageInfo{}, err
 		}

@@ -64,10 +64,13 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if d.lock, err = lockDir(cfg.path("lodged.lock")); err != nil {
 		return nil, err
 	}
+	if err := refuseLostDatabase(cfg); err != nil {
+		return nil, err
+	}
 	if d.db, err = store.OpenWith(d.database(), store.Options{NetworkPool: cfg.NetworkPool}); err != nil {
 		return nil, err
 	}
-	hostID, err := hostID(cfg)
+	hostID, err := hostID(context.Background(), cfg, d.db)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +221,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if e := d.http.Shutdown(last); e != nil {
-		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", e), d.http.Close())
+		// A client that sends half a request does not make this a failed stop.
+		log.Warn("requests that did not end were cut off", "err", e)
+		err = errors.Join(err, d.http.Close())
 	}
 	stopWork()
 	<-learned

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -79,26 +77,6 @@ func realHands(cfg Config) (h hands, err error) {
 	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
 	h.describe = guests.Describe
 	return h, nil
-}
-
-// hostID is this host's name for ever: made once, kept beside the database.
-func hostID(cfg Config) (string, error) {
-	path := cfg.path("host-id")
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("host id: %w", err)
-	}
-	if id := strings.TrimSpace(string(b)); id != "" {
-		return id, nil
-	}
-	id := cfg.NewID()
-	if err := os.WriteFile(path+".new", []byte(id+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("host id: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return "", fmt.Errorf("host id: %w", err)
-	}
-	return id, nil
 }
 
 // localHost is what the kernel says of this machine.

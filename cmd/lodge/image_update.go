@@ -1,0 +1,88 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"lodge/api/wire"
+)
+
+func (a *app) imageUpdateCommand() *cobra.Command {
+	var name string
+	var public, def bool
+	var given, gone []string
+	cmd := &cobra.Command{
+		Use:   "update NAME",
+		Short: "Change an image's name, labels, or who may use it",
+		Long: "update changes what is said of an image; its bytes stay. Instances that were made from it stay as they\n" +
+			"are. With --default it takes the place of the default image before it.",
+		Example: `  lodge image update debian-12 --default
+  lodge image update mine --name golden --label team=red --unlabel draft
+  lodge image update golden --public=false`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: a.names(1, a.imageNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var want wire.UpdateImage
+			var err error
+			changed := cmd.Flags().Changed
+			if changed("name") {
+				want.Name = &name
+			}
+			if changed("public") {
+				want.Public = &public
+			}
+			if changed("default") {
+				want.Default = &def
+			}
+			if want.Labels, err = imageLabels(given, gone); err != nil {
+				return err
+			}
+			if want.Name == nil && want.Public == nil && want.Default == nil && want.Labels == nil {
+				return usagef("Say what to change: --name, --label, --unlabel, --public or --default.")
+			}
+			return a.updateImage(cmd, args[0], want)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "new name")
+	cmd.Flags().BoolVar(&public, "public", false, "every tenant may use it; --public=false takes that back")
+	cmd.Flags().BoolVar(&def, "default", false, "taken when a request names no image")
+	cmd.Flags().StringArrayVar(&given, "label", nil, "key=value; may be repeated")
+	cmd.Flags().StringArrayVar(&gone, "unlabel", nil, "key of a label to remove; may be repeated")
+	return cmd
+}
+
+// imageLabels puts --label and --unlabel together, nil for neither.
+func imageLabels(given, gone []string) (map[string]*string, error) {
+	set, err := newLabels(given)
+	if err != nil || len(given)+len(gone) == 0 {
+		return nil, err
+	}
+	m := make(map[string]*string, len(given)+len(gone))
+	for k, v := range set {
+		m[k] = &v
+	}
+	for _, k := range gone {
+		if k == "" {
+			return nil, usagef("--unlabel is empty; give it the key of a label.")
+		}
+		if _, both := set[k]; both {
+			return nil, usagef("The label %s is set and removed at once; say one of them.", shown(k))
+		}
+		m[k] = nil
+	}
+	return m, nil
+}
+
+func (a *app) updateImage(cmd *cobra.Command, name string, want wire.UpdateImage) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	img, err := a.image(cmd.Context(), c, name)
+	if err != nil {
+		return err
+	}
+	if img, err = c.UpdateImage(cmd.Context(), img.ID, want); err != nil {
+		return err
+	}
+	return a.print(img, func() writer { return line(img.Name + " is changed.") })
+}

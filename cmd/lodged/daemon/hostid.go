@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lodge/cloud"
+)
+
+// hosts is what the database knows of hosts.
+type hosts interface {
+	Hosts(ctx context.Context, c cloud.Caller) ([]cloud.Host, error)
+}
+
+// hostID is this host's id: the one in its file, or the database's only one when
+// the file is lost, or a new one at the first start.
+func hostID(ctx context.Context, cfg Config, db hosts) (string, error) {
+	path := cfg.path("host-id")
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	known, err := db.Hosts(ctx, cloud.Caller{Operator: true, Via: "start"})
+	if err != nil {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	id, fresh, err := chooseHostID(strings.TrimSpace(string(b)), known, cfg.NewID)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if !fresh {
+		return id, nil
+	}
+	if len(known) > 0 {
+		cfg.Log.Warn("the host id was lost and is taken from the database", "path", path, "id", id)
+	}
+	return id, writeWhole(path, id+"\n")
+}
+
+// chooseHostID decides by what the file says and what the database knows. fresh
+// says that the file does not have the id yet. An id that the database does not
+// know, though it knows another, would leave every instance without its host:
+// nobody would look after them, and their meters would run on.
+func chooseHostID(file string, known []cloud.Host, newID func() string) (id string, fresh bool, err error) {
+	file = strings.ToLower(file)
+	if cloud.IsUUID(file) {
+		for _, h := range known {
+			if h.ID == file {
+				return file, false, nil
+			}
+		}
+		if len(known) == 0 {
+			return file, false, nil
+		}
+		return "", false, fmt.Errorf("the id %s is not that of a host in the database; remove the file and lodged takes the id from the database", file)
+	}
+	switch len(known) {
+	case 0:
+		return newID(), true, nil
+	case 1:
+		return known[0].ID, true, nil
+	}
+	return "", false, fmt.Errorf("there is no host id in the file and the database has %d hosts; write the id of this one into it", len(known))
+}
+
+// writeWhole writes a small file so that it is there whole or not at all, also
+// after a power cut.
+func writeWhole(path, text string) error {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// refuseLostDatabase tells a first start from one whose database is gone: guests
+// would go on without an owner and without a meter.
+func refuseLostDatabase(cfg Config) error {
+	if cfg.Sim {
+		return nil
+	}
+	path := cfg.path("lodge.db")
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil // the store says what is wrong with it, if anything
+	}
+	left, err := filepath.Glob(cfg.path("disks", "*"))
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	return fmt.Errorf("the database %s is missing or empty, but %s has disks; restore the database from a backup, or move the disks away to start anew", path, cfg.path("disks"))
+}
