@@ -153,6 +153,9 @@ func allowed(m *mux.Router, r *http.Request) string {
 				out += ", "
 			}
 			out += method
+			if method == "GET" {
+				out += ", HEAD"
+			}
 		}
 	}
 	return out

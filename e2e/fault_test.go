@@ -174,3 +174,36 @@ func disk(t *testing.T, path string, size int64) {
 		}
 	}
 }
+
+// Without its id lodged would take the instances for another host's and leave
+// them to themselves, with their meters running.
+func TestALostHostIDIsTakenFromTheDatabase(t *testing.T) {
+	l := newLab(t)
+	l.importTiny()
+	id := l.tiny("a")
+	path := filepath.Join(l.dir, "host-id")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spoil := range []func() error{
+		func() error { return os.Truncate(path, 0) },
+		func() error { return os.Remove(path) },
+		func() error { return os.WriteFile(path, []byte("rubbish\n"), 0o644) },
+	} {
+		l.stop()
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		l.start()
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+			t.Errorf("the host id was %q and is %q, %v", before, after, err)
+		}
+	}
+	if n := len(l.list("/v1/hosts")); n != 1 {
+		t.Errorf("%d hosts", n)
+	}
+	l.virsh("destroy", "lodge-"+id)
+	l.eventually(time.Minute, "the guest is looked after", func() bool { return l.virsh("domstate", "lodge-"+id) == "running" })
+	l.gone(id)
+}

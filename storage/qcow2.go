@@ -258,7 +258,7 @@ func (q Qcow2) CheckImage(limit int64) error {
 	case q.Incompatible&featCorrupt != 0:
 		return damaged("QEMU has marked it as corrupt; repair it with: qemu-img check -r all")
 	case q.Snapshots != 0:
-		return refuse("The qcow2 holds %d internal snapshots; leave them behind with: qemu-img convert -O qcow2.", q.Snapshots)
+		return refuse("The qcow2 holds internal snapshots (%d); leave them behind with: qemu-img convert -O qcow2.", q.Snapshots)
 	case q.VirtualSize == 0:
 		return damaged("its disk has no bytes")
 	case q.VirtualSize%sector != 0:

@@ -98,10 +98,13 @@ func (t *tx) insertFlavor(f cloud.Flavor) error {
 
 // DeleteFlavor removes a named size; instances made from it keep theirs.
 // Returns CodeForbidden for anybody but an operator, CodeNotFound when there is
-// none.
+// none, CodeConflict for the one of requests that name none.
 func (d *DB) DeleteFlavor(ctx context.Context, c cloud.Caller, id string) error {
 	if !c.Operator {
 		return cloud.Errorf(cloud.CodeForbidden, "Only an operator deletes flavors.")
+	}
+	if id == cloud.DefaultFlavorID {
+		return cloud.Errorf(cloud.CodeConflict, "The flavor %s is the size of requests that name none, so it stays.", id)
 	}
 	return d.write(ctx, time.Time{}, c, "delete flavor", func(t *tx) error {
 		n, err := t.exec(`DELETE FROM flavor WHERE id = ?`, id)

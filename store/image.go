@@ -353,7 +353,7 @@ func (t *tx) refuseImageInUse(img cloud.Image) error {
 		WHERE image_id = ?
 		  AND gone_at IS NULL`, img.ID).Scan(&disks)
 	if err == nil && disks > 0 {
-		err = cloud.Errorf(cloud.CodeInUse, "The disks of %d instances are based on the image %s; delete those instances first.", disks, img.Name)
+		err = cloud.Errorf(cloud.CodeInUse, "The image %s is what the disks of instances are based on (%d now); delete those first.", img.Name, disks)
 	}
 	return err
 }

@@ -201,10 +201,10 @@ func (t *tx) refuseTenantInUse(tenant cloud.Tenant) error {
 		return err
 	}
 	if instances > 0 {
-		return cloud.Errorf(cloud.CodeInUse, "The tenant %q still has %d instances; delete them and wait until they are gone.", tenant.Name, instances)
+		return cloud.Errorf(cloud.CodeInUse, "The tenant %q still has instances (%d); delete them and wait until they are gone.", tenant.Name, instances)
 	}
 	if images > 0 {
-		return cloud.Errorf(cloud.CodeInUse, "The tenant %q still has %d images; delete them and wait until they are gone.", tenant.Name, images)
+		return cloud.Errorf(cloud.CodeInUse, "The tenant %q still has images (%d); delete them and wait until they are gone.", tenant.Name, images)
 	}
 	return nil
 }

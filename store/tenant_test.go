@@ -169,4 +169,5 @@ func TestFlavorsAreMadeAndDeletedByTheOperator(t *testing.T) {
 	w.refused(w.DeleteFlavor(ctx, cloud.Caller{TenantID: w.tenant.ID}, "huge"), cloud.CodeForbidden)
 	w.must(w.DeleteFlavor(ctx, operator, "huge"))
 	w.refused(w.DeleteFlavor(ctx, operator, "huge"), cloud.CodeNotFound)
+	w.refused(w.DeleteFlavor(ctx, operator, cloud.DefaultFlavorID), cloud.CodeConflict)
 }
