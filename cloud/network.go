@@ -72,8 +72,9 @@ type PortSpec struct {
 type HostNetwork struct {
 	ID     string
 	Active bool
-	// Worn: it is active and something of it is missing, its DHCP server, its
-	// place in the next boot, or the NIC of a guest. EnsureNetwork mends it.
+	// Worn: it is active and something of it is missing: its bridge or the address
+	// there, its DHCP server, its firewall rules, its place in the next boot, or
+	// the NIC of a guest. EnsureNetwork mends it.
 	Worn   bool
 	Ports  map[string]PortSpec // by MAC, lower case
 	Bridge string

@@ -43,6 +43,12 @@ func BenchmarkEnsureAndRemovePort(b *testing.B) {
 				must(b, err)
 			}
 		})
+		b.Run(fmt.Sprintf("look at one/ports=%d", others), func(b *testing.B) {
+			for b.Loop() {
+				_, err := h.LookNetworks(ctx, []string{id(1)})
+				must(b, err)
+			}
+		})
 		must(b, h.RemoveNetwork(ctx, id(1)))
 	}
 }

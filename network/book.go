@@ -127,10 +127,21 @@ func (b *book) remove(id string) error {
 // errNoServer: libvirt started a dnsmasq for the network, and it is not there.
 var errNoServer = errors.New("the network's dnsmasq is gone")
 
+// due reports whether libvirt started a dnsmasq for the network some time, as it
+// does for each but a pretend one.
+func (b *book) due(id string) bool {
+	_, err := os.Stat(b.pidFile(id))
+	return err == nil
+}
+
+func (b *book) pidFile(id string) string {
+	return filepath.Join(b.pidDir, cloud.HostNetworkName(id)+".pid")
+}
+
 // server is the pid of the network's dnsmasq: 0 where there is none and none is
 // due, on a stopped or pretend network. Returns errNoServer when it has died.
 func (b *book) server(id string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(b.pidDir, cloud.HostNetworkName(id)+".pid"))
+	text, err := os.ReadFile(b.pidFile(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

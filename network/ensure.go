@@ -34,20 +34,21 @@ func (h *Host) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) error 
 			return h.defineAndStart(ctx, c, want)
 		}
 		defer f.net.Free()
+		// Guests know the gateway by its MAC, and would look for it in vain for as
+		// long as they remember it.
+		want.MAC = f.xml.MAC
 		active, err := f.net.IsActive()
 		if err != nil {
 			return fmt.Errorf("is it active: %w", err)
 		}
 		if same(&f.xml, want) {
 			if active {
-				return h.mend(c, f, want)
+				return h.mend(ctx, c, f, want)
 			}
 			return h.start(ctx, c, f.net)
 		}
 		if active {
-			if err := f.net.Destroy(); err != nil {
-				return fmt.Errorf("stop it for its new definition: %w", err)
-			}
+			return h.restart(ctx, c, f, want)
 		}
 		return h.defineAndStart(ctx, c, want)
 	})
@@ -142,7 +143,17 @@ func (h *Host) defineAndStart(ctx context.Context, c *libvirt.Connect, want *lib
 
 // start starts the network and brings back what belongs to it.
 func (h *Host) start(ctx context.Context, c *libvirt.Connect, n *libvirt.Network) error {
-	if err := n.Create(); err != nil && !virt.Says(err, "already active") {
+	if err := h.endOrphans(n); err != nil {
+		return err
+	}
+	err := n.Create()
+	if lostChains(err) {
+		if err := h.fences.makeChains(ctx, true); err != nil {
+			return err
+		}
+		err = n.Create()
+	}
+	if err != nil && !virt.Says(err, "already active") {
 		return fmt.Errorf("start: %w", err)
 	}
 	// Only one that could be started comes back with the host: another would take
@@ -158,6 +169,13 @@ func (h *Host) start(ctx context.Context, c *libvirt.Connect, n *libvirt.Network
 	f, err := describe(n)
 	if err != nil {
 		return err
+	}
+	if _, real, err := h.bridge(f); err != nil {
+		return err
+	} else if real {
+		if err := h.mendFence(ctx, f, 0, nil); err != nil {
+			return err
+		}
 	}
 	ports, err := h.book.read(f.xml.UUID)
 	if err != nil {
@@ -194,6 +212,10 @@ func (h *Host) RemoveNetwork(ctx context.Context, id string) error {
 		defer f.net.Free()
 		if err := f.net.Destroy(); err != nil && !gone(err) {
 			return fmt.Errorf("stop: %w", err)
+		}
+		// No network would end it later.
+		if err := h.endOrphans(f.net); err != nil && !gone(err) {
+			return err
 		}
 		if err := f.net.Undefine(); err != nil && !gone(err) {
 			return fmt.Errorf("undefine: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -32,7 +33,8 @@ type Host struct {
 	ownLink bool
 	book    book
 
-	loose recent // whether a guest's NIC has no bridge
+	loose  recent // whether a guest's NIC has no bridge
+	fences fences // what is known of the firewall's rules
 }
 
 // Open needs no answer from libvirt.
@@ -117,46 +119,68 @@ func ours(x *libvirtxml.Network) bool {
 }
 
 // LookNetworks reports the networks with the ids, or all of lodge's when ids is
-// nil, with their fixed leases. Returns CodeHypervisor and CodeTimeout as
+// nil, with their fixed leases. Only a look at all lists the firewall's rules; one
+// at some says what that has found. Returns CodeHypervisor and CodeTimeout as
 // virt.Call does, and CodeNetwork when libvirt refuses.
 func (h *Host) LookNetworks(ctx context.Context, ids []string) (map[string]cloud.HostNetwork, error) {
-	seen, err := virt.Call(ctx, h.link, "look at networks", func(c *libvirt.Connect) (map[string]cloud.HostNetwork, error) {
+	saw, err := virt.Call(ctx, h.link, "look at networks", func(c *libvirt.Connect) (sight, error) {
 		if ids == nil {
 			return h.lookAll(c)
 		}
-		seen := make(map[string]cloud.HostNetwork, len(ids))
+		seen := sight{nets: make(map[string]cloud.HostNetwork, len(ids)), fences: make(map[string]fence)}
 		for _, id := range ids {
 			f, ok, err := h.find(c, id)
 			if cloud.CodeOf(err) == cloud.CodeNetwork {
 				continue // somebody else's
 			}
 			if err != nil {
-				return nil, err
+				return sight{}, err
 			}
 			if ok {
 				err := h.addTo(seen, f)
 				_ = f.net.Free()
 				if err != nil {
-					return nil, err
+					return sight{}, err
 				}
 			}
 		}
 		return seen, nil
 	})
-	return seen, netError(err, "The host's networks could not be looked at.")
+	if err != nil {
+		return nil, netError(err, "The host's networks could not be looked at.")
+	}
+	if ids == nil {
+		h.lookFences(ctx, saw.fences)
+	}
+	now := time.Now()
+	for id := range saw.fences {
+		if h.fences.get(id).worn(now) {
+			n := saw.nets[id]
+			n.Worn = true
+			saw.nets[id] = n
+		}
+	}
+	return saw.nets, nil
 }
 
-func (h *Host) lookAll(c *libvirt.Connect) (map[string]cloud.HostNetwork, error) {
+// sight is what a look has seen: the networks, and what the firewall owes those
+// that are active.
+type sight struct {
+	nets   map[string]cloud.HostNetwork
+	fences map[string]fence
+}
+
+func (h *Host) lookAll(c *libvirt.Connect) (sight, error) {
 	nets, err := c.ListAllNetworks(0)
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
+		return sight{}, fmt.Errorf("list networks: %w", err)
 	}
 	defer func() {
 		for i := range nets {
 			_ = nets[i].Free()
 		}
 	}()
-	seen := make(map[string]cloud.HostNetwork)
+	seen := sight{nets: make(map[string]cloud.HostNetwork), fences: make(map[string]fence)}
 	for i := range nets {
 		n := &nets[i]
 		name, err := n.GetName()
@@ -168,20 +192,20 @@ func (h *Host) lookAll(c *libvirt.Connect) (map[string]cloud.HostNetwork, error)
 			continue // removed meanwhile
 		}
 		if err != nil {
-			return nil, err
+			return sight{}, err
 		}
 		if !ours(&f.xml) {
 			continue
 		}
 		if err := h.addTo(seen, f); err != nil {
-			return nil, err
+			return sight{}, err
 		}
 	}
 	return seen, nil
 }
 
 // addTo adds a network to what was seen.
-func (h *Host) addTo(seen map[string]cloud.HostNetwork, f found) error {
+func (h *Host) addTo(seen sight, f found) error {
 	active, err := f.net.IsActive()
 	if virt.NotFound(err) {
 		return nil // removed meanwhile
@@ -197,7 +221,10 @@ func (h *Host) addTo(seen map[string]cloud.HostNetwork, f found) error {
 	if err != nil {
 		return err
 	}
-	seen[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Worn: worn, Bridge: f.xml.Bridge.Name, Ports: ports}
+	if active && h.book.due(f.xml.UUID) {
+		seen.fences[f.xml.UUID] = fenceOf(&f.xml)
+	}
+	seen.nets[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Worn: worn, Bridge: f.xml.Bridge.Name, Ports: ports}
 	return nil
 }
 
@@ -213,6 +240,8 @@ func netError(err error, message string) error {
 		message = "The network's address range overlaps one that the host itself uses; another range is needed."
 	case virt.Says(err, "bridge name") && virt.Says(err, "already"):
 		message = "The host has an interface of another owner under the network's bridge name; an operator has to look at it."
+	case virt.Says(err, "apply firewall"):
+		message = "libvirt could not write the network's firewall rules; an operator has to restart libvirt."
 	}
 	return &cloud.Error{Code: cloud.CodeNetwork, Message: message, Cause: err}
 }

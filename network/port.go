@@ -146,12 +146,7 @@ func (h *Host) announce(f found) error {
 	if active, err := f.net.IsActive(); err != nil || !active {
 		return err
 	}
-	text, err := reserved(f.xml.IPs[0].Address).Marshal()
-	if err != nil {
-		return err
-	}
-	err = f.net.Update(libvirt.NETWORK_UPDATE_COMMAND_MODIFY, libvirt.NETWORK_SECTION_IP_DHCP_HOST, -1, text, libvirt.NETWORK_UPDATE_AFFECT_LIVE)
-	if err != nil {
+	if err := rewrite(f); err != nil {
 		return fmt.Errorf("start the network's dnsmasq again: %w", err)
 	}
 	return nil

@@ -67,15 +67,11 @@ func enslave(bridge, dev string) error {
 	if _, err := fmt.Sscan(string(index), &n); err != nil {
 		return fmt.Errorf("index of %s: %w", dev, err)
 	}
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	s, req, err := request(bridge)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(s)
-	req, err := unix.NewIfreq(bridge)
-	if err != nil {
-		return err
-	}
 	req.SetUint32(n)
 	if err := unix.IoctlIfreq(s, unix.SIOCBRADDIF, req); err != nil {
 		return fmt.Errorf("attach %s to %s: %w", dev, bridge, err)
