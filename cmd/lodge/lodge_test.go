@@ -318,12 +318,28 @@ func TestAnInterruptedUploadLeavesNothing(t *testing.T) {
 	}
 }
 
+// until is done when it has been told what is wanted.
+type until struct {
+	buf  *bytes.Buffer
+	want string
+	done func()
+}
+
+func (u *until) Write(p []byte) (int, error) {
+	n, err := u.buf.Write(p)
+	if u.buf.String() == u.want {
+		u.done()
+	}
+	return n, err
+}
+
 func TestAFollowShowsMoreThanItsTail(t *testing.T) {
 	b := newBench(t)
 	for tail, want := range map[string]string{"4": "two\nthree\nfour\n", "0": "three\nfour\n"} {
 		b.out.Reset()
 		b.on("GET /v1/instances/"+web1ID+"/console-log", raw("one\ntwo\n"), raw("one\ntwo\nthree\nfour\n"))
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		b.app.out = &until{buf: &b.out, want: want, done: cancel}
 		if code := b.app.run(ctx, []string{"console-log", "web1", "--follow", "--tail", tail}); code != exitOK || b.out.String() != want {
 			t.Errorf("--tail %s: exit %d, printed %q, want %q", tail, code, b.out.String(), want)
 		}
@@ -342,7 +358,12 @@ func TestAFollowEndsWithAnInterrupt(t *testing.T) {
 	b := newBench(t)
 	b.on("GET /v1/events", wire.List[wire.Event]{}).on("GET /v1/instances/"+web1ID+"/console-log", raw("login: "), raw("login: ann\n"))
 	for _, args := range [][]string{{"events", "--follow"}, {"console-log", "web1", "--follow"}} {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		patience := 10 * time.Second
+		if args[0] == "events" {
+			patience = 100 * time.Millisecond // there is nothing to wait for
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		b.app.out = &until{buf: &b.out, want: "login: ann\n", done: cancel}
 		if code := b.app.run(ctx, args); code != exitOK {
 			t.Errorf("%v: exit %d: %s", args, code, b.err.String())
 		}
