@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ func TestAGuestsNetworkIsMendedUnderIt(t *testing.T) {
 	name := l.virsh("net-list", "--name")
 
 	l.virsh("net-destroy", name)
-	l.virsh("net-start", name)
+	_ = exec.Command("virsh", "net-start", name).Run() // lodge may have been faster
 	l.sshWait("root", addr, "true", time.Minute) // its NIC is back on the new bridge
 
 	l.virsh("net-undefine", name)

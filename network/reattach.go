@@ -3,10 +3,8 @@ package network
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netlink"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -49,31 +47,24 @@ func reattach(c *libvirt.Connect, n *libvirt.Network) error {
 
 // enslave makes dev a port of the bridge, unless it is there already or gone.
 func enslave(bridge, dev string) error {
-	if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err != nil {
+	to, err := netlink.LinkByName(bridge)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil // a pretend network (test:///default)
 	}
-	master, err := os.Readlink(filepath.Join("/sys/class/net", dev, "master"))
-	if err == nil && filepath.Base(master) == bridge {
-		return nil
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", bridge, err)
 	}
-	index, err := os.ReadFile(filepath.Join("/sys/class/net", dev, "ifindex"))
-	if errors.Is(err, os.ErrNotExist) {
+	nic, err := netlink.LinkByName(dev)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("look at %s: %w", dev, err)
 	}
-	var n uint32
-	if _, err := fmt.Sscan(string(index), &n); err != nil {
-		return fmt.Errorf("index of %s: %w", dev, err)
+	if nic.Attrs().MasterIndex == to.Attrs().Index {
+		return nil
 	}
-	s, req, err := request(bridge)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	req.SetUint32(n)
-	if err := unix.IoctlIfreq(s, unix.SIOCBRADDIF, req); err != nil {
+	if err := netlink.LinkSetMaster(nic, to); err != nil {
 		return fmt.Errorf("attach %s to %s: %w", dev, bridge, err)
 	}
 	return nil
