@@ -21,7 +21,7 @@ func TestAGuestsNetworkIsMendedUnderIt(t *testing.T) {
 
 	l.virsh("net-destroy", name)
 	_ = exec.Command("virsh", "net-start", name).Run() // lodge may have been faster
-	l.sshWait("root", addr, "true", time.Minute) // its NIC is back on the new bridge
+	l.sshWait("root", addr, "true", time.Minute)       // its NIC is back on the new bridge
 
 	l.virsh("net-undefine", name)
 	l.eventually(time.Minute, "the network comes back with the host again", func() bool {
