@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,9 +31,17 @@ type Options struct {
 	Hosts   Hosts
 	Health  Health
 
-	Now    func() time.Time
-	NewID  func() string                    // a new UUID
-	Caller func(*http.Request) cloud.Caller // who asks
+	Accounts Accounts
+	Users    Users
+	Members  Members
+	Tokens   Tokens
+	Quotas   Quotas
+
+	Now   func() time.Time
+	NewID func() string // a new UUID
+	// Caller says who asks. Returns CodeUnauthorized when that is nobody.
+	Caller func(*http.Request) (cloud.Caller, error)
+	Audit  Audit // nil: refusals are not written down
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
@@ -67,50 +76,80 @@ func newServer(o Options) *server {
 	return s
 }
 
-// handler answers one request; an error it returns is rendered for it.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// handler answers one request of a caller; an error it returns is rendered for
+// it.
+type handler func(w http.ResponseWriter, r *http.Request, c cloud.Caller) error
 
 // route is one line of the API.
 type route struct {
 	method, path string
+	need         cloud.Role // of the caller; "" is open to everybody
 	handle       handler
 }
 
+// open is for routes that ask nobody who they are.
+const open cloud.Role = ""
+
 // routes is every route, the busiest first: the router tries them in order.
 func (s *server) routes() []route {
+	const (
+		viewer   = cloud.RoleViewer
+		member   = cloud.RoleMember
+		admin    = cloud.RoleAdmin
+		operator = cloud.RoleOperator
+	)
 	return []route{
-		{"GET", "/v1/instances/{id}", s.getInstance},
-		{"GET", "/v1/instances", s.listInstances},
-		{"POST", "/v1/instances", s.createInstance},
-		{"PATCH", "/v1/instances/{id}", s.updateInstance},
-		{"DELETE", "/v1/instances/{id}", s.deleteInstance},
-		{"POST", "/v1/instances/{id}/start", s.power(cloud.PowerStart)},
-		{"POST", "/v1/instances/{id}/stop", s.power(cloud.PowerStop)},
-		{"POST", "/v1/instances/{id}/reboot", s.power(cloud.PowerReboot)},
-		{"GET", "/v1/instances/{id}/console-log", s.consoleLog},
-		{"GET", "/v1/events", s.listEvents},
-		{"GET", "/v1/usage", s.usage},
-		{"POST", "/v1/tenants", s.createTenant},
-		{"GET", "/v1/tenants", s.listTenants},
-		{"GET", "/v1/tenants/{id}", s.getTenant},
-		{"DELETE", "/v1/tenants/{id}", s.deleteTenant},
-		{"POST", "/v1/images", s.createImage},
-		{"GET", "/v1/images", s.listImages},
-		{"GET", "/v1/images/{id}", s.getImage},
-		{"PATCH", "/v1/images/{id}", s.updateImage},
-		{"DELETE", "/v1/images/{id}", s.deleteImage},
-		{"POST", "/v1/flavors", s.createFlavor},
-		{"GET", "/v1/flavors", s.listFlavors},
-		{"GET", "/v1/flavors/{id}", s.getFlavor},
-		{"DELETE", "/v1/flavors/{id}", s.deleteFlavor},
-		{"GET", "/v1/networks", s.listNetworks},
-		{"GET", "/v1/networks/{id}", s.getNetwork},
-		{"GET", "/v1/hosts", s.listHosts},
-		{"GET", "/v1/version", s.version},
-		{"GET", "/v1/openapi.yaml", s.openAPI},
-		{"GET", "/openapi.yaml", s.openAPI},
-		{"GET", "/healthz", s.healthz},
-		{"GET", "/readyz", s.readyz},
+		{"GET", "/v1/instances/{id}", viewer, s.getInstance},
+		{"GET", "/v1/instances", viewer, s.listInstances},
+		{"POST", "/v1/instances", member, s.createInstance},
+		{"PATCH", "/v1/instances/{id}", member, s.updateInstance},
+		{"DELETE", "/v1/instances/{id}", member, s.deleteInstance},
+		{"POST", "/v1/instances/{id}/start", member, s.power(cloud.PowerStart)},
+		{"POST", "/v1/instances/{id}/stop", member, s.power(cloud.PowerStop)},
+		{"POST", "/v1/instances/{id}/reboot", member, s.power(cloud.PowerReboot)},
+		{"GET", "/v1/instances/{id}/console-log", member, s.consoleLog},
+		{"GET", "/v1/events", viewer, s.listEvents},
+		{"GET", "/v1/usage", viewer, s.usage},
+		{"POST", "/v1/tenants", operator, s.createTenant},
+		{"GET", "/v1/tenants", viewer, s.listTenants},
+		{"GET", "/v1/tenants/{id}", viewer, s.getTenant},
+		{"DELETE", "/v1/tenants/{id}", operator, s.deleteTenant},
+		{"POST", "/v1/images", member, s.createImage},
+		{"GET", "/v1/images", viewer, s.listImages},
+		{"GET", "/v1/images/{id}", viewer, s.getImage},
+		{"PATCH", "/v1/images/{id}", member, s.updateImage},
+		{"DELETE", "/v1/images/{id}", member, s.deleteImage},
+		{"POST", "/v1/flavors", operator, s.createFlavor},
+		{"GET", "/v1/flavors", viewer, s.listFlavors},
+		{"GET", "/v1/flavors/{id}", viewer, s.getFlavor},
+		{"DELETE", "/v1/flavors/{id}", operator, s.deleteFlavor},
+		{"GET", "/v1/networks", viewer, s.listNetworks},
+		{"GET", "/v1/networks/{id}", viewer, s.getNetwork},
+		{"GET", "/v1/hosts", operator, s.listHosts},
+		{"POST", "/v1/sessions", open, s.login},
+		{"DELETE", "/v1/sessions/current", viewer, s.logout},
+		{"GET", "/v1/whoami", viewer, s.whoami},
+		{"POST", "/v1/users", operator, s.createUser},
+		{"GET", "/v1/users", operator, s.listUsers},
+		{"GET", "/v1/users/{user}", viewer, s.getUser},
+		{"DELETE", "/v1/users/{user}", operator, s.deleteUser},
+		{"PUT", "/v1/users/{user}/password", viewer, s.setPassword},
+		{"GET", "/v1/tenants/{id}/members", viewer, s.listMembers},
+		{"PUT", "/v1/tenants/{id}/members/{user}", admin, s.setMember},
+		{"DELETE", "/v1/tenants/{id}/members/{user}", admin, s.removeMember},
+		{"POST", "/v1/tokens", viewer, s.createToken},
+		{"GET", "/v1/tokens", viewer, s.listTokens},
+		{"DELETE", "/v1/tokens/{id}", viewer, s.revokeToken},
+		{"GET", "/v1/tenants/{id}/quota", viewer, s.getQuota},
+		{"PATCH", "/v1/tenants/{id}/quota", operator, s.setQuota},
+		{"GET", "/v1/quota", operator, s.getDefaultQuota},
+		{"PATCH", "/v1/quota", operator, s.setDefaultQuota},
+		{"GET", "/v1/audit", admin, s.listAudit},
+		{"GET", "/v1/version", open, s.version},
+		{"GET", "/v1/openapi.yaml", open, s.openAPI},
+		{"GET", "/openapi.yaml", open, s.openAPI},
+		{"GET", "/healthz", open, s.healthz},
+		{"GET", "/readyz", open, s.readyz},
 	}
 }
 
@@ -119,23 +158,32 @@ func (s *server) router() *mux.Router {
 	for _, rt := range s.routes() {
 		// Path before method: the other way round mux forgets that an earlier
 		// route had the path and answers 404 in place of 405.
-		m.Path(rt.path).Methods(rt.method).Handler(s.handler(rt.handle))
+		m.Path(rt.path).Methods(rt.method).Handler(s.handler(rt))
 	}
-	m.NotFoundHandler = s.handler(func(_ http.ResponseWriter, r *http.Request) error {
+	m.NotFoundHandler = s.handler(route{handle: func(_ http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
 		return cloud.Errorf(cloud.CodeNotFound, "There is nothing at %s.", shortPath(r))
-	})
-	m.MethodNotAllowedHandler = s.handler(func(w http.ResponseWriter, r *http.Request) error {
+	}})
+	m.MethodNotAllowedHandler = s.handler(route{handle: func(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
 		allow := allowed(m, r)
 		w.Header().Set("Allow", allow)
 		return cloud.Errorf(cloud.CodeMethod, "%s takes %s, not %s.", shortPath(r), allow, quote(r.Method))
-	})
+	}})
 	return m
 }
 
-func (s *server) handler(h handler) http.Handler {
+func (s *server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
+		c, err := s.admit(w, r, rt)
+		if err == nil {
+			err = rt.handle(w, r, c)
+		}
+		var replay *cloud.Replay
+		switch {
+		case errors.As(err, &replay):
+			replyAgain(w, replay)
+		case err != nil:
 			s.fail(w, r, err)
+			s.recordRefusal(r, rt, c, err)
 			linger(w, r)
 		}
 	})
@@ -144,7 +192,7 @@ func (s *server) handler(h handler) http.Handler {
 // allowed lists the methods that a path takes.
 func allowed(m *mux.Router, r *http.Request) string {
 	out := ""
-	for _, method := range []string{"GET", "POST", "PATCH", "DELETE"} {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		probe := *r
 		probe.Method = method
 		var match mux.RouteMatch

@@ -191,7 +191,7 @@ func TestIdsThatAreNoneAreNotFound(t *testing.T) {
 func TestObjectsOfAnotherTenantAreNotFound(t *testing.T) {
 	f := newFront(t)
 	id := f.store.fill(1)[0]
-	f.caller = cloud.Caller{TenantID: otherTenant}
+	f.caller = cloud.Caller{TenantID: otherTenant, Role: cloud.RoleMember}
 	for _, route := range []string{"GET ", "DELETE ", "POST /start", "POST /stop", "POST /reboot", "GET /console-log"} {
 		method, rest, _ := strings.Cut(route, " ")
 		f.do(method, "/v1/instances/"+id+rest, "").wantFailure(404, cloud.CodeNotFound)

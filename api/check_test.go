@@ -26,9 +26,10 @@ type front struct {
 	store *fakeStore
 	http.Handler
 	caller cloud.Caller
+	door   func(*http.Request) (cloud.Caller, error) // nil: everybody is caller
 }
 
-var operator = cloud.Caller{Operator: true, Via: "socket"}
+var operator = cloud.Caller{Operator: true, Role: cloud.RoleOperator, Via: "socket"}
 
 func newFront(t testing.TB, change ...func(*api.Options)) *front {
 	t.Helper()
@@ -37,7 +38,12 @@ func newFront(t testing.TB, change ...func(*api.Options)) *front {
 	o := api.Options{
 		Tenants: s, Flavors: s, Images: s, Uploads: s, Sink: s, Networks: s, Instances: s, Powers: s, Console: s,
 		Events: s, Usage: s, Hosts: s, Health: s, Now: func() time.Time { return s.now }, NewID: s.newID,
-		Caller:  func(*http.Request) cloud.Caller { return f.caller },
+		Caller: func(r *http.Request) (cloud.Caller, error) {
+			if f.door != nil {
+				return f.door(r)
+			}
+			return f.caller, nil
+		},
 		Version: wire.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 	}
 	for _, c := range change {

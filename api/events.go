@@ -8,8 +8,7 @@ import (
 	"lodge/cloud"
 )
 
-func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
-	c := s.Caller(r)
+func (s *server) listEvents(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	q := parseQuery(r, "after", "limit", "instance", "tenant")
 	f := cloud.EventFilter{
 		After: q.integer("after", 0, 0, math.MaxInt64),

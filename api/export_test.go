@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"reflect"
 	"slices"
 
 	"github.com/gorilla/mux"
+
+	"lodge/cloud"
 )
 
 // Routes lists the routes as the router has them.
@@ -54,4 +57,19 @@ func (b *Bounded) Held() (held, counted int) {
 		held += len(e.json)
 	}
 	return held, b.fragments.bytes
+}
+
+// A Rule is who may call a route.
+type Rule struct {
+	Method, Path string
+	Need         cloud.Role
+}
+
+// Rules lists every route with the role it needs, in the order of the paths.
+func Rules() (out []Rule) {
+	for _, rt := range (&server{}).routes() {
+		out = append(out, Rule{rt.method, rt.path, rt.need})
+	}
+	slices.SortFunc(out, func(a, b Rule) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method)) })
+	return out
 }

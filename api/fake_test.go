@@ -186,7 +186,7 @@ func (s *fakeStore) CreateFlavor(_ context.Context, c cloud.Caller, _ time.Time,
 	return nil
 }
 
-func (s *fakeStore) DeleteFlavor(_ context.Context, c cloud.Caller, id string) error {
+func (s *fakeStore) DeleteFlavor(_ context.Context, c cloud.Caller, _ time.Time, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.Operator {

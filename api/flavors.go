@@ -9,8 +9,8 @@ import (
 	"lodge/cloud"
 )
 
-func (s *server) createFlavor(w http.ResponseWriter, r *http.Request) error {
-	if q := parseQuery(r); q.err != nil {
+func (s *server) createFlavor(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	var body wire.CreateFlavor
@@ -25,15 +25,15 @@ func (s *server) createFlavor(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := cloud.Flavor{ID: body.ID, VCPUs: body.VCPUs, MemoryMiB: body.MemoryMiB, DiskGiB: body.DiskGiB, CreatedAt: s.Now()}
-	if err := s.Flavors.CreateFlavor(r.Context(), s.Caller(r), f.CreatedAt, f); err != nil {
+	if err := s.Flavors.CreateFlavor(r.Context(), c, f.CreatedAt, f); err != nil {
 		return err
 	}
 	location(w, "/v1/flavors/"+f.ID)
 	return reply(w, http.StatusCreated, wireFlavor(f))
 }
 
-func (s *server) listFlavors(w http.ResponseWriter, r *http.Request) error {
-	if q := parseQuery(r); q.err != nil {
+func (s *server) listFlavors(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	items, err := s.Flavors.Flavors(r.Context())
@@ -52,12 +52,12 @@ func flavorID(r *http.Request) (string, error) {
 	return id, nil
 }
 
-func (s *server) getFlavor(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getFlavor(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := flavorID(r)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	f, err := s.Flavors.Flavor(r.Context(), id)
@@ -67,15 +67,15 @@ func (s *server) getFlavor(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, wireFlavor(f))
 }
 
-func (s *server) deleteFlavor(w http.ResponseWriter, r *http.Request) error {
+func (s *server) deleteFlavor(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := flavorID(r)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	if err := s.Flavors.DeleteFlavor(r.Context(), s.Caller(r), id); err != nil {
+	if err := s.Flavors.DeleteFlavor(r.Context(), c, s.Now(), id); err != nil {
 		return err
 	}
 	return noContent(w)

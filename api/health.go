@@ -8,7 +8,7 @@ import (
 )
 
 // healthz says that the process answers, and nothing more.
-func (s *server) healthz(w http.ResponseWriter, r *http.Request) error {
+func (s *server) healthz(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
 	if q := parseQuery(r); q.err != nil {
 		return q.err
 	}
@@ -16,7 +16,7 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readyz says whether requests that change something would be taken.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
 	if q := parseQuery(r); q.err != nil {
 		return q.err
 	}

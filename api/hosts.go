@@ -1,12 +1,16 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
 
-func (s *server) listHosts(w http.ResponseWriter, r *http.Request) error {
-	if q := parseQuery(r); q.err != nil {
+	"lodge/cloud"
+)
+
+func (s *server) listHosts(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	items, err := s.Hosts.Hosts(r.Context(), s.Caller(r))
+	items, err := s.Hosts.Hosts(r.Context(), c)
 	if err != nil {
 		return err
 	}

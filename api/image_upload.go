@@ -16,7 +16,7 @@ import (
 // uploadImage takes the bytes of an image as they come, and answers when the
 // image is usable. The row is there meanwhile, so that others see it grow; when
 // anything goes wrong, or the client leaves, it is forgotten again.
-func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	q := parseQuery(r, "name", "tenant", "sha256", "firmware", "user", "public", "default")
 	n := cloud.NewImage{
 		Name: q.Get("name"), SHA256: q.Get("sha256"), Firmware: cloud.Firmware(q.Get("firmware")), User: q.Get("user"),
@@ -31,7 +31,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return cloud.Errorf(cloud.CodeImageTruncated, "The body is empty; it must be the image.")
 	}
-	img, err := s.addImage(r, n, q.Get("tenant"), "")
+	img, err := s.addImage(r, c, n, q.Get("tenant"), "")
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request) error {
 	if why = s.takeImage(w, r, img); why != nil {
 		return why
 	}
-	if img, err = s.Images.Image(r.Context(), s.Caller(r), img.ID, ""); err != nil {
+	if img, err = s.Images.Image(r.Context(), c, img.ID, ""); err != nil {
 		return err
 	}
 	location(w, "/v1/images/"+img.ID)

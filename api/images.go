@@ -14,17 +14,17 @@ var imageStates = []string{
 }
 
 // createImage takes either JSON that names a URL, or the bytes themselves.
-func (s *server) createImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) createImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	switch media := mediaType(r); media {
 	case "application/json":
-		return s.importImage(w, r)
+		return s.importImage(w, r, c)
 	case "application/octet-stream":
-		return s.uploadImage(w, r)
+		return s.uploadImage(w, r, c)
 	}
 	return cloud.Errorf(cloud.CodeMediaType, "An image is sent as application/octet-stream, or its URL as application/json, not as %s.", quote(r.Header.Get("Content-Type")))
 }
 
-func (s *server) importImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) importImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	q := parseQuery(r, "tenant")
 	if q.err != nil {
 		return q.err
@@ -43,7 +43,7 @@ func (s *server) importImage(w http.ResponseWriter, r *http.Request) error {
 	if err := s.URLCheck(n.URL); err != nil {
 		return err
 	}
-	img, err := s.addImage(r, n, q.Get("tenant"), body.Tenant)
+	img, err := s.addImage(r, c, n, q.Get("tenant"), body.Tenant)
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,7 @@ func checkImage(n *cloud.NewImage) error {
 	return cloud.Invalid(bad)
 }
 
-func (s *server) addImage(r *http.Request, n cloud.NewImage, inQuery, inBody string) (cloud.Image, error) {
-	c := s.Caller(r)
+func (s *server) addImage(r *http.Request, c cloud.Caller, n cloud.NewImage, inQuery, inBody string) (cloud.Image, error) {
 	var err error
 	if n.TenantID, err = s.tenantFor(r, c, inQuery, inBody); err != nil {
 		return cloud.Image{}, err
@@ -82,8 +81,8 @@ func (s *server) addImage(r *http.Request, n cloud.NewImage, inQuery, inBody str
 	return s.Images.CreateImage(r.Context(), c, s.Now(), n)
 }
 
-func (s *server) listImages(w http.ResponseWriter, r *http.Request) error {
-	c, f, p, err := s.listQuery(r, imageStates...)
+func (s *server) listImages(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	f, p, err := s.listQuery(r, c, imageStates...)
 	if err != nil {
 		return err
 	}
@@ -94,27 +93,28 @@ func (s *server) listImages(w http.ResponseWriter, r *http.Request) error {
 	return replyList(w, items, next, wireImage)
 }
 
-func (s *server) getImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindImage)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	img, err := s.Images.Image(r.Context(), s.Caller(r), id, "")
+	img, err := s.Images.Image(r.Context(), c, id, "")
 	if err != nil {
 		return err
 	}
+	etag(w, img.Revision)
 	return reply(w, http.StatusOK, wireImage(img))
 }
 
-func (s *server) updateImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindImage)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	var body wire.UpdateImage
@@ -128,24 +128,25 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request) error {
 	if err := cloud.Invalid(bad); err != nil {
 		return err
 	}
-	img, err := s.Images.UpdateImage(r.Context(), s.Caller(r), s.Now(), id, cloud.ImageChange{
+	img, err := s.Images.UpdateImage(r.Context(), c, s.Now(), id, cloud.ImageChange{
 		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
 	})
 	if err != nil {
 		return err
 	}
+	etag(w, img.Revision)
 	return reply(w, http.StatusOK, wireImage(img))
 }
 
-func (s *server) deleteImage(w http.ResponseWriter, r *http.Request) error {
+func (s *server) deleteImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindImage)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	if err := s.Images.DeleteImage(r.Context(), s.Caller(r), s.Now(), id); err != nil {
+	if err := s.Images.DeleteImage(r.Context(), c, s.Now(), id); err != nil {
 		return err
 	}
 	return noContent(w)

@@ -17,21 +17,21 @@ func (s *server) instanceID(r *http.Request) (string, error) {
 	return pathID(r, cloud.KindInstance)
 }
 
-func (s *server) getInstance(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getInstance(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := s.instanceID(r)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	c := s.Caller(r)
 	if s.Refs != nil {
 		ref, err := s.Refs.InstanceRef(r.Context(), c, id)
 		if err != nil {
 			return err
 		}
 		if b := s.instances.get(ref.ID, ref.Revision); b != nil {
+			etag(w, ref.Revision)
 			write(w, http.StatusOK, typeJSON, b)
 			return nil
 		}
@@ -48,6 +48,7 @@ func (s *server) replyInstance(w http.ResponseWriter, status int, in cloud.Insta
 	if err != nil {
 		return err
 	}
+	etag(w, in.Revision)
 	write(w, status, typeJSON, b)
 	if in.State == cloud.StateGone {
 		s.instances.drop(in.ID)
@@ -55,8 +56,8 @@ func (s *server) replyInstance(w http.ResponseWriter, status int, in cloud.Insta
 	return nil
 }
 
-func (s *server) listInstances(w http.ResponseWriter, r *http.Request) error {
-	c, f, p, err := s.listQuery(r, instanceStates...)
+func (s *server) listInstances(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	f, p, err := s.listQuery(r, c, instanceStates...)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (s *server) listByRefs(r *http.Request, buf *listBuffer, c cloud.Caller, f 
 	return next, nil
 }
 
-func (s *server) createInstance(w http.ResponseWriter, r *http.Request) error {
+func (s *server) createInstance(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	q := parseQuery(r, "tenant")
 	if q.err != nil {
 		return q.err
@@ -140,7 +141,6 @@ func (s *server) createInstance(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := s.Caller(r)
 	if n.TenantID, err = s.tenantFor(r, c, q.Get("tenant"), body.Tenant); err != nil {
 		return err
 	}
@@ -153,12 +153,12 @@ func (s *server) createInstance(w http.ResponseWriter, r *http.Request) error {
 	return s.replyInstance(w, http.StatusAccepted, in)
 }
 
-func (s *server) updateInstance(w http.ResponseWriter, r *http.Request) error {
+func (s *server) updateInstance(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := s.instanceID(r)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	var body wire.UpdateInstance
@@ -169,22 +169,22 @@ func (s *server) updateInstance(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := s.Instances.UpdateInstance(r.Context(), s.Caller(r), s.Now(), id, ch)
+	in, err := s.Instances.UpdateInstance(r.Context(), c, s.Now(), id, ch)
 	if err != nil {
 		return err
 	}
 	return s.replyInstance(w, http.StatusOK, in)
 }
 
-func (s *server) deleteInstance(w http.ResponseWriter, r *http.Request) error {
+func (s *server) deleteInstance(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := s.instanceID(r)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	in, err := s.Instances.DeleteInstance(r.Context(), s.Caller(r), s.Now(), id)
+	in, err := s.Instances.DeleteInstance(r.Context(), c, s.Now(), id)
 	if err != nil {
 		return err
 	}
@@ -192,12 +192,12 @@ func (s *server) deleteInstance(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) power(p cloud.PowerChange) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 		id, err := s.instanceID(r)
 		if err != nil {
 			return err
 		}
-		if q := parseQuery(r); q.err != nil {
+		if q := parseQuery(r, "tenant"); q.err != nil {
 			return q.err
 		}
 		var body wire.PowerRequest
@@ -207,7 +207,7 @@ func (s *server) power(p cloud.PowerChange) handler {
 		if p == cloud.PowerStart && body.Force {
 			return invalid("force", "A start cannot be forced.")
 		}
-		in, err := s.Powers.PowerInstance(r.Context(), s.Caller(r), s.Now(), id, p, body.Force)
+		in, err := s.Powers.PowerInstance(r.Context(), c, s.Now(), id, p, body.Force)
 		if err != nil {
 			return err
 		}
@@ -221,18 +221,18 @@ const (
 	maxTail     = 1 << 20
 )
 
-func (s *server) consoleLog(w http.ResponseWriter, r *http.Request) error {
+func (s *server) consoleLog(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := s.instanceID(r)
 	if err != nil {
 		return err
 	}
-	q := parseQuery(r, "tail_bytes")
+	q := parseQuery(r, "tail_bytes", "tenant")
 	tail := q.integer("tail_bytes", defaultTail, 1, maxTail)
 	if q.err != nil {
 		return q.err
 	}
 	// The store knows whose it is; the console does not.
-	if _, err := s.Instances.Instance(r.Context(), s.Caller(r), id); err != nil {
+	if _, err := s.Instances.Instance(r.Context(), c, id); err != nil {
 		return err
 	}
 	b, err := s.Console.ConsoleLog(r.Context(), id, int(tail))

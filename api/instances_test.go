@@ -65,7 +65,7 @@ func TestTheTenantOfANewInstance(t *testing.T) {
 			t.Errorf("%d: tenant %q", i, got)
 		}
 	}
-	f.caller = cloud.Caller{TenantID: otherTenant}
+	f.caller = cloud.Caller{TenantID: otherTenant, Role: cloud.RoleMember}
 	if got := tenant("/v1/instances", `{"name":"e"}`); got != "other" {
 		t.Errorf("a caller of a tenant made it for %q", got)
 	}
@@ -230,7 +230,7 @@ func TestRenderedInstancesAreNeverStale(t *testing.T) {
 func TestFragmentsStayWithinTheirBound(t *testing.T) {
 	f := newFront(t)
 	ids := f.store.fill(40)
-	srv := api.NewBounded(api.Options{Instances: f.store, Now: time.Now, NewID: f.store.newID, Caller: func(*http.Request) cloud.Caller { return operator }}, 10<<10)
+	srv := api.NewBounded(api.Options{Instances: f.store, Now: time.Now, NewID: f.store.newID, Caller: func(*http.Request) (cloud.Caller, error) { return operator, nil }}, 10<<10)
 	for range 3 {
 		for _, id := range ids {
 			rec := httptest.NewRecorder()

@@ -6,8 +6,8 @@ import (
 	"lodge/cloud"
 )
 
-func (s *server) listNetworks(w http.ResponseWriter, r *http.Request) error {
-	c, f, p, err := s.listQuery(r)
+func (s *server) listNetworks(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	f, p, err := s.listQuery(r, c)
 	if err != nil {
 		return err
 	}
@@ -18,15 +18,15 @@ func (s *server) listNetworks(w http.ResponseWriter, r *http.Request) error {
 	return replyList(w, items, next, wireNetwork)
 }
 
-func (s *server) getNetwork(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getNetwork(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindNetwork)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	n, err := s.Networks.Network(r.Context(), s.Caller(r), id)
+	n, err := s.Networks.Network(r.Context(), c, id)
 	if err != nil {
 		return err
 	}

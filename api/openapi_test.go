@@ -92,6 +92,9 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"CreateFlavor": wire.CreateFlavor{}, "Network": wire.Network{}, "Tenant": wire.Tenant{}, "CreateTenant": wire.CreateTenant{},
 		"Event": wire.Event{}, "Usage": wire.Usage{}, "Host": wire.Host{}, "Version": wire.Version{}, "Failure": wire.Failure{},
 		"Problem": wire.Problem{}, "Port": wire.Port{}, "Status": wire.Status{}, "UpdateImage": wire.UpdateImage{},
+		"User": wire.User{}, "CreateUser": wire.CreateUser{}, "SetPassword": wire.SetPassword{}, "Membership": wire.Membership{},
+		"SetMember": wire.SetMember{}, "Token": wire.Token{}, "CreateToken": wire.CreateToken{}, "Login": wire.Login{},
+		"Session": wire.Session{}, "Whoami": wire.Whoami{}, "AuditEntry": wire.AuditEntry{}, "Quota": wire.Quota{}, "SetQuotas": wire.SetQuotas{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))
 		fields := api.KnownFields(v)

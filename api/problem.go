@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"lodge/api/wire"
 	"lodge/cloud"
@@ -30,6 +31,11 @@ var meanings = map[cloud.Code]meaning{
 	cloud.CodeMethod:         {http.StatusMethodNotAllowed, "The method is not taken here"},
 	cloud.CodeNotFound:       {http.StatusNotFound, "Not found"},
 	cloud.CodeForbidden:      {http.StatusForbidden, "Not allowed"},
+	cloud.CodeUnauthorized:   {http.StatusUnauthorized, "Not logged in"},
+	cloud.CodeLockedOut:      {http.StatusTooManyRequests, "Too many failed logins"},
+	cloud.CodeQuota:          {http.StatusConflict, "A quota is used up"},
+	cloud.CodePrecondition:   {http.StatusPreconditionFailed, "It has changed meanwhile"},
+	cloud.CodeKeyReused:      {http.StatusUnprocessableEntity, "The idempotency key was used for another request"},
 	cloud.CodeNameTaken:      {http.StatusConflict, "The name is taken"},
 	cloud.CodeInUse:          {http.StatusConflict, "Still in use"},
 	cloud.CodeConflict:       {http.StatusConflict, "The state does not allow it"},
@@ -91,6 +97,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			f.Errors = append(f.Errors, wire.FieldError{Field: fe.Field, Message: fe.Message})
 		}
 	}
+	if e != nil && e.Quota != nil {
+		x := *e.Quota
+		f.Resource, f.Limit, f.Used, f.Asked = string(x.Resource), &x.Limit, &x.Used, &x.Asked
+	}
 	b, merr := json.Marshal(f)
 	if merr != nil {
 		panic(merr) // strings always marshal
@@ -99,11 +109,25 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h["Content-Type"] = typeProblem
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	if m.status == http.StatusServiceUnavailable || m.status == http.StatusTooManyRequests {
-		h["Retry-After"] = []string{"1"}
+		h["Retry-After"] = []string{retryAfter(e)}
+	}
+	if m.status == http.StatusUnauthorized {
+		h["Www-Authenticate"] = bearer
 	}
 	w.WriteHeader(m.status)
 	_, _ = w.Write(b)
 }
+
+// retryAfter is in whole seconds: RFC 9110 section 10.2.3.
+func retryAfter(e *cloud.Error) string {
+	if e == nil {
+		return "1"
+	}
+	return strconv.FormatInt(max(1, int64((e.RetryAfter+time.Second-1)/time.Second)), 10)
+}
+
+// bearer tells a client how to come in: RFC 6750 section 3.
+var bearer = []string{`Bearer realm="lodge"`}
 
 // notFound is the answer for an id that is no id: the same as for one that
 // nobody has.

@@ -106,10 +106,9 @@ func (q *query) oneOf(name string, values ...string) string {
 
 // listQuery reads what every list of a tenant's objects takes. A tenant that
 // is named is looked up, so that an unknown one is said and not an empty list.
-func (s *server) listQuery(r *http.Request, states ...string) (c cloud.Caller, f cloud.Filter, p cloud.Page, err error) {
-	c = s.Caller(r)
+func (s *server) listQuery(r *http.Request, c cloud.Caller, states ...string) (f cloud.Filter, p cloud.Page, err error) {
 	if r.URL.RawQuery == "" {
-		return c, f, cloud.Page{Limit: defaultLimit}, nil
+		return f, cloud.Page{Limit: defaultLimit}, nil
 	}
 	known := []string{"tenant", "name", "state", "limit", "cursor"}
 	if len(states) == 0 {
@@ -121,7 +120,7 @@ func (s *server) listQuery(r *http.Request, states ...string) (c cloud.Caller, f
 	if q.err == nil {
 		f.TenantID, q.err = s.narrow(r, c, q.Get("tenant"))
 	}
-	return c, f, p, q.err
+	return f, p, q.err
 }
 
 // tenantFor is the tenant that a new object belongs to: the one named in the

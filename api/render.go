@@ -146,8 +146,11 @@ func wireNetwork(n cloud.Network) wire.Network {
 }
 
 func wireHost(h cloud.Host) wire.Host {
+	vcpus, memory := h.Promised()
 	return wire.Host{
-		ID: h.ID, Name: h.Name, VCPUs: h.VCPUs, MemoryMiB: h.MemoryMiB, Accel: h.Accel, Version: h.Version,
+		Promised: wire.HostSize{VCPUs: vcpus, MemoryMiB: memory}, Instances: h.Used.Instances,
+		Used: wire.HostSize{VCPUs: h.Used.VCPUs, MemoryMiB: h.Used.MemoryMiB},
+		ID:   h.ID, Name: h.Name, VCPUs: h.VCPUs, MemoryMiB: h.MemoryMiB, Accel: h.Accel, Version: h.Version,
 		Hypervisor: h.Hypervisor, Problem: wireProblem(h.Problem),
 		HeartbeatAt: wireTime(h.HeartbeatAt), StartedAt: wireTime(h.StartedAt),
 	}

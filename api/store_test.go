@@ -38,12 +38,13 @@ func newHouse(t testing.TB) *house {
 		s.sink = takeAll
 		o.Tenants, o.Flavors, o.Images, o.Uploads, o.Networks, o.Instances, o.Refs = db, db, db, db, db, db, db
 		o.Powers, o.Events, o.Usage, o.Hosts, o.Health = db, db, db, db, db
+		o.Accounts, o.Users, o.Members, o.Tokens, o.Audit, o.Quotas = accounts(db), db, db, db, db, db
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	})
 	h := &house{f, db}
 	ctx := context.Background()
 	if err := db.RegisterHost(ctx, f.store.now, cloud.Host{
-		Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 512, MemoryMiB: 4 << 20, Accel: "kvm", Version: "1", StartedAt: f.store.now,
+		Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 512, MemoryMiB: 4 << 20, VCPURatio: 64, MemoryRatio: 16, Accel: "kvm", Version: "1", StartedAt: f.store.now,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type Flavors interface {
 	Flavors(ctx context.Context) ([]cloud.Flavor, error)
 	Flavor(ctx context.Context, id string) (cloud.Flavor, error)
 	CreateFlavor(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Flavor) error
-	DeleteFlavor(ctx context.Context, c cloud.Caller, id string) error
+	DeleteFlavor(ctx context.Context, c cloud.Caller, now time.Time, id string) error
 }
 
 // Images keeps images; bytes go to an ImageSink.
@@ -108,4 +108,47 @@ type Hosts interface {
 type Health interface {
 	// Ready returns nil when the store takes writes.
 	Ready(ctx context.Context) error
+}
+
+// Audit keeps who did what.
+type Audit interface {
+	RecordRefusal(ctx context.Context, c cloud.Caller, now time.Time, e cloud.AuditEntry) error
+	Audit(ctx context.Context, c cloud.Caller, f cloud.AuditFilter) ([]cloud.AuditEntry, error)
+}
+
+// Accounts is what needs a secret to be made, kept or compared.
+type Accounts interface {
+	// Login opens a session. c has the address and the request only. Returns
+	// CodeUnauthorized, the same for a wrong name and a wrong password, and
+	// CodeLockedOut.
+	Login(ctx context.Context, c cloud.Caller, now time.Time, name, password string) (secret string, k cloud.Token, err error)
+	CreateUser(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewUser, password string) (cloud.User, error)
+	SetPassword(ctx context.Context, c cloud.Caller, now time.Time, user, password, current string) error
+	CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken) (secret string, k cloud.Token, err error)
+}
+
+// Users keeps who may come in.
+type Users interface {
+	User(ctx context.Context, c cloud.Caller, idOrName string) (cloud.User, error)
+	Users(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.User, next string, err error)
+	DeleteUser(ctx context.Context, c cloud.Caller, now time.Time, idOrName string) error
+}
+
+// Members keeps who is in which tenant.
+type Members interface {
+	Members(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Membership, error)
+	SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string, role cloud.Role) (cloud.Membership, error)
+	RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string) error
+}
+
+// Tokens keeps what programs come in with.
+type Tokens interface {
+	Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, p cloud.Page) (items []cloud.Token, next string, err error)
+	RevokeToken(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+}
+
+// Quotas keeps how much tenants may have. An empty tenant is the installation.
+type Quotas interface {
+	Quotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID string) ([]cloud.Quota, error)
+	SetQuotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID string, change map[cloud.Resource]*int64) error
 }

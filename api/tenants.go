@@ -7,8 +7,8 @@ import (
 	"lodge/cloud"
 )
 
-func (s *server) createTenant(w http.ResponseWriter, r *http.Request) error {
-	if q := parseQuery(r); q.err != nil {
+func (s *server) createTenant(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
 	var body wire.CreateTenant
@@ -20,7 +20,7 @@ func (s *server) createTenant(w http.ResponseWriter, r *http.Request) error {
 	if err := cloud.Invalid(bad); err != nil {
 		return err
 	}
-	t, err := s.Tenants.CreateTenant(r.Context(), s.Caller(r), s.Now(), cloud.NewTenant{
+	t, err := s.Tenants.CreateTenant(r.Context(), c, s.Now(), cloud.NewTenant{
 		ID: s.NewID(), NetworkID: s.NewID(), SubnetID: s.NewID(), Name: body.Name, Labels: body.Labels,
 	})
 	if err != nil {
@@ -30,8 +30,8 @@ func (s *server) createTenant(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusCreated, wireTenant(t))
 }
 
-func (s *server) listTenants(w http.ResponseWriter, r *http.Request) error {
-	c, f, p, err := s.listQuery(r)
+func (s *server) listTenants(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	f, p, err := s.listQuery(r, c)
 	if err != nil {
 		return err
 	}
@@ -42,30 +42,30 @@ func (s *server) listTenants(w http.ResponseWriter, r *http.Request) error {
 	return replyList(w, items, next, wireTenant)
 }
 
-func (s *server) getTenant(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getTenant(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindTenant)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	t, err := s.Tenants.Tenant(r.Context(), s.Caller(r), id)
+	t, err := s.Tenants.Tenant(r.Context(), c, id)
 	if err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, wireTenant(t))
 }
 
-func (s *server) deleteTenant(w http.ResponseWriter, r *http.Request) error {
+func (s *server) deleteTenant(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindTenant)
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r); q.err != nil {
+	if q := parseQuery(r, "tenant"); q.err != nil {
 		return q.err
 	}
-	if err := s.Tenants.DeleteTenant(r.Context(), s.Caller(r), s.Now(), id); err != nil {
+	if err := s.Tenants.DeleteTenant(r.Context(), c, s.Now(), id); err != nil {
 		return err
 	}
 	return noContent(w)

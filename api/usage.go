@@ -10,8 +10,8 @@ import (
 )
 
 // usage sums the ledger over a period, by tenant and instance.
-func (s *server) usage(w http.ResponseWriter, r *http.Request) error {
-	c, now := s.Caller(r), s.Now().UTC()
+func (s *server) usage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	now := s.Now().UTC()
 	q := parseQuery(r, "tenant", "instance", "from", "to")
 	f := cloud.UsageFilter{
 		From:       q.instant("from", time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)),

@@ -3,6 +3,8 @@ package api
 import (
 	_ "embed"
 	"net/http"
+
+	"lodge/cloud"
 )
 
 // OpenAPI is the description of /v1, as it is served.
@@ -10,14 +12,14 @@ import (
 //go:embed openapi.yaml
 var OpenAPI []byte
 
-func (s *server) version(w http.ResponseWriter, r *http.Request) error {
+func (s *server) version(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	if q := parseQuery(r); q.err != nil {
 		return q.err
 	}
 	return reply(w, http.StatusOK, s.Version)
 }
 
-func (s *server) openAPI(w http.ResponseWriter, r *http.Request) error {
+func (s *server) openAPI(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
 	if q := parseQuery(r); q.err != nil {
 		return q.err
 	}

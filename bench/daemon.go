@@ -47,7 +47,8 @@ func (b *bench) daemon(name string, flags ...string) (*daemon, error) {
 	// Sections leave guests and networks behind for the world to end, so each has
 	// addresses of its own.
 	b.daemons++
-	own := []string{"--data-dir", d.dir, "--socket", socket, "--network-pool", fmt.Sprintf("10.%d.0.0/16", 80+b.daemons)}
+	own := []string{"--data-dir", d.dir, "--socket", socket, "--network-pool", fmt.Sprintf("10.%d.0.0/16", 80+b.daemons),
+		"--vcpu-overcommit", "1000", "--memory-overcommit", "100"}
 	d.cmd = exec.Command(filepath.Join(b.bin, "lodged"), append(own, flags...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {

@@ -3,14 +3,34 @@ package cloud
 // Caller is who asks: an explicit argument of every tenant-facing store method.
 type Caller struct {
 	UserID   string // "" for the operator's socket and for lodge itself
+	UserName string // for the audit log, which outlives the user
+	TokenID  string // "" where no token was used
 	TenantID string // the tenant the call is made for; "" only for an operator
+	Role     Role   // in that tenant; RoleOperator for an operator
+	Scope    Scope  // of the token
 	Operator bool   // may see and change every tenant's objects
 	Via      string // "socket", "token", "reconcile": for the audit trail
+
+	Address   string // the client's, for the audit log; "" on the socket
+	RequestID string
+
+	Once *Once // nil: each request does what it asks for
+	// IfRevision is what the object must still be at for it to be changed; 0: any.
+	IfRevision int64
 }
 
 // Sees reports whether the caller may know of an object of the tenant.
 func (c Caller) Sees(tenantID string) bool {
 	return c.Operator || (tenantID != "" && tenantID == c.TenantID)
+}
+
+// Expects returns CodePrecondition when the caller has read another revision of
+// the object than the present one.
+func (c Caller) Expects(revision int64) error {
+	if c.IfRevision == 0 || c.IfRevision == revision {
+		return nil
+	}
+	return Errorf(CodePrecondition, "It has changed since you read it (revision %d, not %d); read it again and repeat the change.", revision, c.IfRevision)
 }
 
 // Ref names one object.
@@ -32,4 +52,7 @@ const (
 	KindVolume   Kind = "volume"
 	KindInstance Kind = "instance"
 	KindHost     Kind = "host"
+	KindUser     Kind = "user"
+	KindToken    Kind = "token"
+	KindQuota    Kind = "quota"
 )

@@ -21,6 +21,11 @@ const (
 	CodeMethod         Code = "method_not_allowed"     // the path exists, the method does not
 	CodeNotFound       Code = "not_found"              // no such object, or none the caller may see
 	CodeForbidden      Code = "forbidden"              // the caller may see the object and may not do this
+	CodeUnauthorized   Code = "unauthorized"           // no credentials, or none that are good (any more)
+	CodeLockedOut      Code = "locked_out"             // too many failed logins; Message says until when
+	CodeQuota          Code = "quota_exceeded"         // the tenant's limit does not allow it; Quota says which
+	CodePrecondition   Code = "precondition_failed"    // If-Match names another revision than the present one
+	CodeKeyReused      Code = "idempotency_key_reused" // the key came before with another request
 	CodeNameTaken      Code = "name_taken"             // another live object of the tenant has the name
 	CodeInUse          Code = "in_use"                 // others still depend on the object
 	CodeConflict       Code = "conflict"               // the object's state does not allow the change
@@ -57,6 +62,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeMalformed, CodeUnknownField, CodeTooLarge, CodeMediaType, CodeMethod,
+		CodeUnauthorized, CodeLockedOut, CodeQuota, CodePrecondition, CodeKeyReused,
 		CodeNotFound, CodeForbidden, CodeNameTaken, CodeInUse, CodeConflict, CodeCapacity,
 		CodeAddresses, CodeNoImage, CodeImageNotReady, CodeImageFormat, CodeImageUnsafe,
 		CodeImageTooBig, CodeImageTruncated, CodeChecksum, CodeURLRefused, CodeURLFailed,
@@ -79,6 +85,10 @@ type Error struct {
 	Message string
 	Fields  []FieldError
 	Cause   error
+	Quota   *QuotaExcess // of CodeQuota
+	// RetryAfter is how long to wait before it is worth trying again; zero: the
+	// code says enough.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {

@@ -107,6 +107,10 @@ type Host struct {
 	Name        string
 	VCPUs       int
 	MemoryMiB   int
+	VCPURatio   float64 // vCPUs that may be promised for each CPU; 0: DefaultVCPURatio
+	MemoryRatio float64 // memory that may be promised of what is not reserved; 0: 1
+	ReservedMiB int     // memory that is not for guests
+	Used        HostUse
 	Accel       string // "kvm" or "tcg"
 	Version     string // of lodged
 	Hypervisor  string // "QEMU 7.2.0, libvirt 9.0.0"

@@ -10,6 +10,29 @@ type NewTenant struct {
 	Labels                  map[string]string
 }
 
+// NewUser is a request to make a user.
+type NewUser struct {
+	ID          string
+	Name        string
+	Email       string
+	Operator    bool
+	Issuer      string // with Subject: who it is at an OpenID issuer; "" for nobody
+	Subject     string
+	Memberships []Membership // TenantID and Role of each
+}
+
+// NewToken is a request to make a token. The secret never gets here.
+type NewToken struct {
+	ID        string
+	Name      string
+	Kind      TokenKind
+	TenantID  string // "" for all tenants of the user, or for the installation
+	UserID    string // "" when the operator makes it for a tenant
+	Role      Role
+	Scope     Scope
+	ExpiresAt time.Time // zero: never
+}
+
 // NewImage is a request to make an image.
 type NewImage struct {
 	ID       string
@@ -48,7 +71,6 @@ type InstanceChange struct {
 	Labels    map[string]*string // merged; a nil value removes the key
 	VCPUs     *int
 	MemoryMiB *int
-	Revision  *int64 // when set, the change is refused unless it matches
 }
 
 // ImageChange is a PATCH of an image: nil means "as it is".

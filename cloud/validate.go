@@ -329,3 +329,29 @@ func PublicAddr(a netip.Addr) bool {
 	}
 	return !slices.ContainsFunc(privateRanges, func(p netip.Prefix) bool { return p.Contains(a) })
 }
+
+// ValidateUserName checks the name a user logs in with: as a tenant's, or an
+// e-mail address.
+func ValidateUserName(field, name string) []FieldError {
+	if strings.Contains(name, "@") {
+		return ValidateEmail(field, name)
+	}
+	return validateWord(field, "A user's name", name, MaxName)
+}
+
+// ValidateEmail checks that an address could be one; "" is none.
+func ValidateEmail(field, email string) []FieldError {
+	if email == "" {
+		return nil
+	}
+	local, domain, ok := strings.Cut(email, "@")
+	if !ok || local == "" || domain == "" || len(email) > 254 || strings.ContainsAny(email, " \t\r\n<>\",;") || strings.Contains(domain, "@") {
+		return fieldError(field, "The e-mail address is not one.")
+	}
+	for _, r := range email {
+		if r < ' ' || r == 0x7f {
+			return fieldError(field, "The e-mail address has a character that no address has.")
+		}
+	}
+	return nil
+}

@@ -61,6 +61,8 @@ type DB struct {
 	reader *sql.DB // a pool that cannot write
 	bell   chan struct{}
 	cache  *instanceCache
+
+	identities *identities
 }
 
 // Open opens the database file with the default options, creating it when it is
@@ -80,7 +82,7 @@ func OpenWith(path string, o Options) (*DB, error) {
 	if err := inspect(abs); err != nil {
 		return nil, err
 	}
-	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes)}
+	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities()}
 	if d.writer, err = connect(abs, o, true, 1); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", abs, err)
 	}

@@ -44,3 +44,9 @@ func WithCache(d *DB, entries, bytes int) { d.cache = newInstanceCache(entries, 
 
 // Cached is how many instances are cached, and their cost in bytes.
 func Cached(d *DB) (entries, bytes int) { return len(d.cache.byID), d.cache.held }
+
+// Exec runs a statement through the writer, past every method.
+func Exec(d *DB, query string, args ...any) error {
+	_, err := d.writer.Exec(query, args...)
+	return err
+}

@@ -59,6 +59,7 @@ func newWorldWith(t testing.TB, o store.Options) *world {
 	w := emptyWorld(t, o)
 	w.must(w.RegisterHost(ctx, w.now, cloud.Host{
 		Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 8, MemoryMiB: 65536, Accel: "kvm", StartedAt: w.now,
+		VCPURatio: 64, MemoryRatio: 16, // room for many: what is promised has tests of its own
 	}))
 	var err error
 	w.tenant, err = w.EnsureInstallation(ctx, w.now, cloud.NewTenant{ID: id("tenant"), NetworkID: id("network"), SubnetID: id("subnet")})

@@ -61,7 +61,7 @@ func (d *DB) CreateFlavor(ctx context.Context, c cloud.Caller, now time.Time, f 
 	if !c.Operator {
 		return cloud.Errorf(cloud.CodeForbidden, "Only an operator makes flavors; give the size in numbers instead.")
 	}
-	return d.write(ctx, now, c, "create flavor", func(t *tx) error {
+	return d.write(ctx, now, c, "flavor.create", func(t *tx) error {
 		_, taken, err := flavor(t, f.ID)
 		if err != nil {
 			return err
@@ -72,6 +72,7 @@ func (d *DB) CreateFlavor(ctx context.Context, c cloud.Caller, now time.Time, f 
 		if err := t.insertFlavor(f); err != nil {
 			return err
 		}
+		t.answer = f
 		return t.event("", cloud.Ref{Kind: cloud.KindFlavor, ID: f.ID}, f.ID, "flavor.created", "The flavor "+f.ID+" was made.", nil)
 	})
 }
@@ -99,14 +100,15 @@ func (t *tx) insertFlavor(f cloud.Flavor) error {
 // DeleteFlavor removes a named size; instances made from it keep theirs.
 // Returns CodeForbidden for anybody but an operator, CodeNotFound when there is
 // none, CodeConflict for the one of requests that name none.
-func (d *DB) DeleteFlavor(ctx context.Context, c cloud.Caller, id string) error {
+func (d *DB) DeleteFlavor(ctx context.Context, c cloud.Caller, now time.Time, id string) error {
 	if !c.Operator {
 		return cloud.Errorf(cloud.CodeForbidden, "Only an operator deletes flavors.")
 	}
 	if id == cloud.DefaultFlavorID {
 		return cloud.Errorf(cloud.CodeConflict, "The flavor %s is the size of requests that name none, so it stays.", id)
 	}
-	return d.write(ctx, time.Time{}, c, "delete flavor", func(t *tx) error {
+	return d.write(ctx, now, c, "flavor.delete", func(t *tx) error {
+		t.audited("", cloud.Ref{Kind: cloud.KindFlavor, ID: id}, id)
 		n, err := t.exec(`DELETE FROM flavor WHERE id = ?`, id)
 		if err == nil && n == 0 {
 			err = noFlavor(id)

@@ -27,7 +27,13 @@ const hostQuery = `
 		  problem_since,
 		  problem_retry_at,
 		  problem_attempts,
-		  heartbeat_at
+		  heartbeat_at,
+		  vcpu_ratio,
+		  memory_ratio,
+		  reserved_mib,
+		  COALESCE((SELECT u.instances FROM host_use u WHERE u.host_id = host.id), 0),
+		  COALESCE((SELECT u.vcpus FROM host_use u WHERE u.host_id = host.id), 0),
+		  COALESCE((SELECT u.memory_mib FROM host_use u WHERE u.host_id = host.id), 0)
 		FROM host`
 
 func scanHost(rows *sql.Rows) (h cloud.Host, err error) {
@@ -53,6 +59,12 @@ func scanHost(rows *sql.Rows) (h cloud.Host, err error) {
 		&p.retryAt,
 		&p.attempts,
 		&heartbeat,
+		&h.VCPURatio,
+		&h.MemoryRatio,
+		&h.ReservedMiB,
+		&h.Used.Instances,
+		&h.Used.VCPUs,
+		&h.Used.MemoryMiB,
 	)
 	if err != nil {
 		return h, err
@@ -126,8 +138,11 @@ func (t *tx) upsertHost(h cloud.Host) error {
 		  labels,
 		  created_at,
 		  updated_at,
-		  started_at
-		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		  started_at,
+		  vcpu_ratio,
+		  memory_ratio,
+		  reserved_mib
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE
 		SET name = excluded.name,
 		    vcpus = excluded.vcpus,
@@ -137,6 +152,9 @@ func (t *tx) upsertHost(h cloud.Host) error {
 		    hypervisor = excluded.hypervisor,
 		    updated_at = excluded.updated_at,
 		    started_at = excluded.started_at,
+		    vcpu_ratio = excluded.vcpu_ratio,
+		    memory_ratio = excluded.memory_ratio,
+		    reserved_mib = excluded.reserved_mib,
 		    revision = host.revision + 1`,
 		h.ID,
 		h.Name,
@@ -149,6 +167,9 @@ func (t *tx) upsertHost(h cloud.Host) error {
 		stamp(t.now),
 		stamp(t.now),
 		stamp(h.StartedAt),
+		or(h.VCPURatio, cloud.DefaultVCPURatio),
+		or(h.MemoryRatio, 1),
+		h.ReservedMiB,
 	)
 	return err
 }

@@ -134,11 +134,12 @@ func (d *DB) CreateImage(ctx context.Context, c cloud.Caller, now time.Time, n c
 	if n.Public && !c.Operator {
 		return img, cloud.Errorf(cloud.CodeForbidden, "Only an operator makes an image public; leave it private, or ask yours.")
 	}
-	err = d.write(ctx, now, c, "create image", func(t *tx) error {
+	err = d.write(ctx, now, c, "image.create", func(t *tx) error {
 		if err := t.createImage(n); err != nil {
 			return err
 		}
 		img, _, err = imageByID(t, n.ID)
+		t.answer = img
 		return err
 	})
 	return img, err
@@ -149,6 +150,9 @@ func (t *tx) createImage(n cloud.NewImage) error {
 		return err
 	}
 	if err := t.refuseImageName(n.TenantID, n.Name); err != nil {
+		return err
+	}
+	if err := t.refuseQuota(n.TenantID, cloud.Amounts{cloud.ResourceImages: 1}); err != nil {
 		return err
 	}
 	if err := t.insertImage(n); err != nil {
@@ -321,7 +325,7 @@ func (d *DB) Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud
 // Returns CodeNotFound, CodeForbidden for a public image of another tenant,
 // CodeInUse while a disk is based on it, CodeConflict while it is being uploaded.
 func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id string) error {
-	return d.write(ctx, now, c, "delete image", func(t *tx) error {
+	return d.write(ctx, now, c, "image.delete", func(t *tx) error {
 		img, found, err := imageByID(t, id)
 		if err != nil {
 			return err
@@ -334,6 +338,9 @@ func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 		}
 		if !img.DeletedAt.IsZero() {
 			return nil
+		}
+		if err := c.Expects(img.Revision); err != nil {
+			return err
 		}
 		if err := t.refuseImageInUse(img); err != nil {
 			return err

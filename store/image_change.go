@@ -16,7 +16,7 @@ import (
 // for too many labels, CodeImageNotReady for a default that cannot be started
 // from.
 func (d *DB) UpdateImage(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.ImageChange) (img cloud.Image, err error) {
-	err = d.write(ctx, now, c, "update image", func(t *tx) error {
+	err = d.write(ctx, now, c, "image.update", func(t *tx) error {
 		if img, err = t.changeableImage(id); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (t *tx) changeableImage(id string) (cloud.Image, error) {
 	case !c.Sees(img.TenantID):
 		return img, cloud.Errorf(cloud.CodeForbidden, "The image %s is public and belongs to another tenant; only its owner or an operator changes it.", img.Name)
 	}
-	return img, nil
+	return img, c.Expects(img.Revision)
 }
 
 func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {

@@ -26,13 +26,12 @@ var builtinFlavors = []cloud.Flavor{
 // of n and the built-in flavors; n.Name is not used. Later it only returns the
 // default tenant: a flavor that the operator deleted stays deleted.
 func (d *DB) EnsureInstallation(ctx context.Context, now time.Time, n cloud.NewTenant) (cloud.Tenant, error) {
-	operator := cloud.Caller{Operator: true, Via: "installation"}
-	tenant, err := d.Tenant(ctx, operator, cloud.DefaultTenantName)
+	tenant, err := d.Tenant(ctx, installer, cloud.DefaultTenantName)
 	if cloud.CodeOf(err) != cloud.CodeNotFound {
 		return tenant, err
 	}
 	n.Name = cloud.DefaultTenantName
-	err = d.write(ctx, now, operator, "first start", func(t *tx) error {
+	err = d.write(ctx, now, installer, "first start", func(t *tx) error {
 		there, err := exists(t, `SELECT 1 FROM tenant WHERE name = ?`, n.Name)
 		if err != nil || there {
 			return err
@@ -47,5 +46,5 @@ func (d *DB) EnsureInstallation(ctx context.Context, now time.Time, n cloud.NewT
 	if err != nil {
 		return cloud.Tenant{}, err
 	}
-	return d.Tenant(ctx, operator, n.Name)
+	return d.Tenant(ctx, installer, n.Name)
 }

@@ -21,13 +21,19 @@ func (d *DB) changeInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 			return noInstance(id)
 		}
 		w := &wish{Instance: k.instance}
+		t.answer = k.instance
+		if err := c.Expects(k.instance.Revision); err != nil {
+			return err
+		}
 		if err := change(t, w); err != nil || !w.changed {
 			return err
 		}
 		if err := t.writeWish(w); err != nil {
 			return err
 		}
-		k, err = t.instance(id)
+		if k, err = t.instance(id); err == nil {
+			t.answer = k.instance
+		}
 		return err
 	})
 	if err != nil {
@@ -108,12 +114,9 @@ func (w *wish) refuseDeleted() error {
 // run, and CodeConflict for an instance that is being deleted or has another
 // revision than the change names.
 func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
-	return d.changeInstance(ctx, c, now, "update instance", id, func(t *tx, w *wish) error {
+	return d.changeInstance(ctx, c, now, "instance.update", id, func(t *tx, w *wish) error {
 		if err := w.refuseDeleted(); err != nil {
 			return err
-		}
-		if ch.Revision != nil && *ch.Revision != w.Revision {
-			return cloud.Errorf(cloud.CodeConflict, "The instance %s has changed since you read it (revision %d, not %d); read it again and repeat the change.", w.Name, w.Revision, *ch.Revision)
 		}
 		if err := t.rename(w, ch.Name); err != nil {
 			return err
@@ -164,7 +167,14 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cloud.Place([]cloud.Host{h}, cloud.Need{VCPUs: vcpus, MemoryMiB: memory, DiskGiB: w.DiskGiB}); err != nil {
+	err = t.refuseQuota(w.TenantID, cloud.Amounts{
+		cloud.ResourceVCPUs: int64(vcpus - w.VCPUs), cloud.ResourceMemory: int64(memory - w.MemoryMiB),
+	})
+	if err != nil {
+		return err
+	}
+	had := cloud.Need{VCPUs: max(w.VCPUs, w.RunningVCPUs), MemoryMiB: max(w.MemoryMiB, w.RunningMemoryMiB)}
+	if err := h.Refuses(cloud.Need{VCPUs: vcpus, MemoryMiB: memory, DiskGiB: w.DiskGiB}, had); err != nil {
 		return err
 	}
 	w.VCPUs, w.MemoryMiB = vcpus, memory
@@ -209,7 +219,7 @@ func relabelled(labels map[string]string, change map[string]*string) (map[string
 // Returns CodeNotFound, and CodeConflict for an instance that is being deleted
 // and for a reboot of one that is wanted stopped.
 func (d *DB) PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error) {
-	return d.changeInstance(ctx, c, now, "power instance", id, func(t *tx, w *wish) error {
+	return d.changeInstance(ctx, c, now, "instance."+string(p), id, func(t *tx, w *wish) error {
 		if err := w.refuseDeleted(); err != nil {
 			return err
 		}
@@ -275,7 +285,7 @@ func (w *wish) reboot(now time.Time, force bool) error {
 // more: its guest is not asked. Asked again it changes nothing. Returns
 // CodeNotFound once the instance is gone.
 func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error) {
-	return d.changeInstance(ctx, c, now, "delete instance", id, func(t *tx, w *wish) error {
+	return d.changeInstance(ctx, c, now, "instance.delete", id, func(t *tx, w *wish) error {
 		if !w.DeletedAt.IsZero() {
 			return nil
 		}

@@ -28,8 +28,10 @@ func (d *DB) CreateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		return cloud.Instance{}, noTenant(n.TenantID)
 	}
 	var k *known
-	err := d.write(ctx, now, c, "create instance", func(t *tx) (err error) {
-		k, err = t.createInstance(n)
+	err := d.write(ctx, now, c, "instance.create", func(t *tx) (err error) {
+		if k, err = t.createInstance(n); err == nil {
+			t.answer = k.instance
+		}
 		return err
 	})
 	if err != nil {
@@ -57,6 +59,13 @@ func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
 		return nil, err
 	}
 	all, err := hosts(t)
+	if err != nil {
+		return nil, err
+	}
+	err = t.refuseQuota(n.TenantID, cloud.Amounts{
+		cloud.ResourceInstances: 1, cloud.ResourceVCPUs: int64(n.VCPUs), cloud.ResourceMemory: int64(n.MemoryMiB),
+		cloud.ResourceDisk: int64(n.DiskGiB), cloud.ResourceVolumes: 1, cloud.ResourcePorts: 1,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +144,7 @@ func (t *tx) fillSize(n *cloud.NewInstance) error {
 	return nil
 }
 
-func or(v, otherwise int) int {
+func or[T int | float64](v, otherwise T) T {
 	if v != 0 {
 		return v
 	}

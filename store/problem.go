@@ -5,6 +5,9 @@ import "lodge/cloud"
 // reconciler is who writes what was seen, for the audit trail.
 var reconciler = cloud.Caller{Operator: true, Via: "reconcile"}
 
+// installer makes what is there at the first start.
+var installer = cloud.Caller{Operator: true, Via: "installation"}
+
 // sameProblem reports whether a record of the problem would change nothing.
 // Since is the store's own and does not count.
 func sameProblem(kept, seen *cloud.Problem) bool {

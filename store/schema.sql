@@ -29,7 +29,7 @@ CREATE TABLE "user" (
   updated_at BIGINT  NOT NULL,
   revision   BIGINT  NOT NULL DEFAULT 1,
   deleted_at BIGINT
-);
+, password_hash TEXT NOT NULL DEFAULT '', issuer TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL DEFAULT '');
 
 CREATE UNIQUE INDEX user_name ON "user" (name) WHERE deleted_at IS NULL;
 
@@ -59,7 +59,7 @@ CREATE TABLE token (
   expires_at   BIGINT,
   last_used_at BIGINT,
   revoked_at   BIGINT
-);
+, kind TEXT NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'session')), role TEXT NOT NULL DEFAULT 'viewer' CHECK (role IN ('viewer', 'member', 'admin', 'operator')));
 
 CREATE INDEX token_by_tenant ON token (tenant_id);
 
@@ -110,7 +110,7 @@ CREATE TABLE host (
   problem_retry_at BIGINT,
   problem_attempts INTEGER NOT NULL DEFAULT 0,
   heartbeat_at     BIGINT
-);
+, vcpu_ratio REAL NOT NULL DEFAULT 16 CHECK (vcpu_ratio > 0), memory_ratio REAL NOT NULL DEFAULT 1 CHECK (memory_ratio > 0), reserved_mib BIGINT NOT NULL DEFAULT 0 CHECK (reserved_mib >= 0));
 
 CREATE TABLE image (
   id               TEXT    NOT NULL PRIMARY KEY,
@@ -566,3 +566,127 @@ BEFORE DELETE ON usage_drop
 BEGIN
   SELECT RAISE(ABORT, 'usage_drop: rows stay');
 END;
+
+CREATE UNIQUE INDEX user_subject ON "user" (issuer, subject) WHERE subject <> '' AND deleted_at IS NULL;
+
+CREATE INDEX user_by_age ON "user" (created_at, id);
+
+CREATE INDEX token_by_age ON token (created_at, id);
+
+CREATE INDEX token_by_end ON token (expires_at) WHERE kind = 'session';
+
+CREATE TABLE audit (
+  seq          INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  at           BIGINT  NOT NULL,
+  tenant_id    TEXT,
+  user_id      TEXT    NOT NULL DEFAULT '',
+  user_name    TEXT    NOT NULL DEFAULT '',
+  token_id     TEXT    NOT NULL DEFAULT '',
+  via          TEXT    NOT NULL,
+  address      TEXT    NOT NULL DEFAULT '',
+  request_id   TEXT    NOT NULL DEFAULT '',
+  action       TEXT    NOT NULL CHECK (action <> ''),
+  subject_kind TEXT    NOT NULL DEFAULT '',
+  subject_id   TEXT    NOT NULL DEFAULT '',
+  name         TEXT    NOT NULL DEFAULT '',
+  result       TEXT    NOT NULL CHECK (result <> '')
+);
+
+CREATE INDEX audit_by_tenant ON audit (tenant_id, seq);
+
+CREATE INDEX audit_by_user ON audit (user_id, seq) WHERE user_id <> '';
+
+CREATE TRIGGER audit_no_update
+BEFORE UPDATE ON audit
+BEGIN
+  SELECT RAISE(ABORT, 'audit: rows stay');
+END;
+
+CREATE TRIGGER audit_no_delete
+BEFORE DELETE ON audit
+BEGIN
+  SELECT RAISE(ABORT, 'audit: rows stay');
+END;
+
+CREATE TABLE quota (
+  tenant_id  TEXT   NOT NULL REFERENCES tenant (id),
+  resource   TEXT   NOT NULL CHECK (resource <> ''),
+  most       BIGINT NOT NULL CHECK (most >= 0),
+  updated_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, resource)
+);
+
+CREATE TABLE quota_default (
+  resource   TEXT   NOT NULL PRIMARY KEY CHECK (resource <> ''),
+  most       BIGINT NOT NULL CHECK (most >= 0),
+  updated_at BIGINT NOT NULL
+);
+
+CREATE TABLE host_use (
+  host_id    TEXT   NOT NULL PRIMARY KEY REFERENCES host (id),
+  instances  BIGINT NOT NULL DEFAULT 0 CHECK (instances >= 0),
+  vcpus      BIGINT NOT NULL DEFAULT 0 CHECK (vcpus >= 0),
+  memory_mib BIGINT NOT NULL DEFAULT 0 CHECK (memory_mib >= 0)
+);
+
+CREATE TRIGGER host_use_begins
+AFTER INSERT ON host
+BEGIN
+  INSERT INTO host_use (host_id) VALUES (NEW.id);
+END;
+
+CREATE TRIGGER host_use_takes
+AFTER INSERT ON instance
+WHEN NEW.gone_at IS NULL
+BEGIN
+  UPDATE host_use
+  SET instances = instances + 1,
+      vcpus = vcpus + MAX(NEW.vcpus, NEW.running_vcpus),
+      memory_mib = memory_mib + MAX(NEW.memory_mib, NEW.running_memory_mib)
+  WHERE host_id = NEW.host_id;
+END;
+
+CREATE TRIGGER host_use_changes
+AFTER UPDATE OF host_id, vcpus, memory_mib, running_vcpus, running_memory_mib, gone_at ON instance
+WHEN OLD.host_id <> NEW.host_id
+  OR MAX(OLD.vcpus, OLD.running_vcpus) <> MAX(NEW.vcpus, NEW.running_vcpus)
+  OR MAX(OLD.memory_mib, OLD.running_memory_mib) <> MAX(NEW.memory_mib, NEW.running_memory_mib)
+  OR (OLD.gone_at IS NULL) <> (NEW.gone_at IS NULL)
+BEGIN
+  UPDATE host_use
+  SET instances = instances - 1,
+      vcpus = vcpus - MAX(OLD.vcpus, OLD.running_vcpus),
+      memory_mib = memory_mib - MAX(OLD.memory_mib, OLD.running_memory_mib)
+  WHERE host_id = OLD.host_id
+    AND OLD.gone_at IS NULL;
+  UPDATE host_use
+  SET instances = instances + 1,
+      vcpus = vcpus + MAX(NEW.vcpus, NEW.running_vcpus),
+      memory_mib = memory_mib + MAX(NEW.memory_mib, NEW.running_memory_mib)
+  WHERE host_id = NEW.host_id
+    AND NEW.gone_at IS NULL;
+END;
+
+CREATE TRIGGER host_use_gives_back
+AFTER DELETE ON instance
+WHEN OLD.gone_at IS NULL
+BEGIN
+  UPDATE host_use
+  SET instances = instances - 1,
+      vcpus = vcpus - MAX(OLD.vcpus, OLD.running_vcpus),
+      memory_mib = memory_mib - MAX(OLD.memory_mib, OLD.running_memory_mib)
+  WHERE host_id = OLD.host_id;
+END;
+
+CREATE TABLE idempotency (
+  scope      TEXT    NOT NULL,
+  key        TEXT    NOT NULL,
+  request    TEXT    NOT NULL,
+  status     INTEGER NOT NULL,
+  location   TEXT    NOT NULL DEFAULT '',
+  body       TEXT    NOT NULL,
+  created_at BIGINT  NOT NULL,
+  PRIMARY KEY (scope, key)
+);
+
+CREATE INDEX idempotency_by_age ON idempotency (created_at);

@@ -57,11 +57,12 @@ func (d *DB) CreateTenant(ctx context.Context, c cloud.Caller, now time.Time, n 
 	if !c.Operator {
 		return tenant, cloud.Errorf(cloud.CodeForbidden, "Only an operator makes tenants; ask yours for %q.", n.Name)
 	}
-	err = d.write(ctx, now, c, "create tenant", func(t *tx) error {
+	err = d.write(ctx, now, c, "tenant.create", func(t *tx) error {
 		if err := t.createTenant(n); err != nil {
 			return err
 		}
 		tenant, err = liveTenant(t, n.ID)
+		t.answer = tenant
 		return err
 	})
 	return tenant, err
@@ -175,7 +176,7 @@ func (d *DB) DeleteTenant(ctx context.Context, c cloud.Caller, now time.Time, id
 	if !c.Operator {
 		return cloud.Errorf(cloud.CodeForbidden, "Only an operator deletes tenants; ask yours to delete this one.")
 	}
-	return d.write(ctx, now, c, "delete tenant", func(t *tx) error {
+	return d.write(ctx, now, c, "tenant.delete", func(t *tx) error {
 		tenant, err := liveTenant(t, id)
 		if err != nil {
 			return err
@@ -231,7 +232,7 @@ func (t *tx) deleteTenant(tenant cloud.Tenant) error {
 	if err != nil {
 		return err
 	}
-	t.wished = true
+	t.wished, t.identityChanged = true, true
 	return t.event(tenant.ID, cloud.Ref{Kind: cloud.KindTenant, ID: tenant.ID}, tenant.Name, "tenant.deleted",
 		"The tenant "+tenant.Name+" was deleted.", nil)
 }

@@ -10,7 +10,7 @@ import (
 
 func TestAFirstStartMakesTheDefaultTenantAndTheFlavorsOnce(t *testing.T) {
 	w := newWorld(t)
-	w.must(w.DeleteFlavor(ctx, operator, "c8-m32"))
+	w.must(w.DeleteFlavor(ctx, operator, w.now, "c8-m32"))
 	again, err := w.EnsureInstallation(ctx, w.now, cloud.NewTenant{ID: id("x"), NetworkID: id("y"), SubnetID: id("z")})
 	w.must(err)
 	if again.ID != w.tenant.ID || again.Name != cloud.DefaultTenantName {
@@ -166,8 +166,8 @@ func TestFlavorsAreMadeAndDeletedByTheOperator(t *testing.T) {
 	if len(all) != 12 || all[0].ID != "c1-m05" || all[11].ID != "huge" {
 		t.Fatalf("got %+v", all)
 	}
-	w.refused(w.DeleteFlavor(ctx, cloud.Caller{TenantID: w.tenant.ID}, "huge"), cloud.CodeForbidden)
-	w.must(w.DeleteFlavor(ctx, operator, "huge"))
-	w.refused(w.DeleteFlavor(ctx, operator, "huge"), cloud.CodeNotFound)
-	w.refused(w.DeleteFlavor(ctx, operator, cloud.DefaultFlavorID), cloud.CodeConflict)
+	w.refused(w.DeleteFlavor(ctx, cloud.Caller{TenantID: w.tenant.ID}, w.now, "huge"), cloud.CodeForbidden)
+	w.must(w.DeleteFlavor(ctx, operator, w.now, "huge"))
+	w.refused(w.DeleteFlavor(ctx, operator, w.now, "huge"), cloud.CodeNotFound)
+	w.refused(w.DeleteFlavor(ctx, operator, w.now, cloud.DefaultFlavorID), cloud.CodeConflict)
 }

@@ -21,6 +21,10 @@ type tx struct {
 	caller cloud.Caller
 	opts   Options
 	wished bool // a wish changed: ring after the commit
+
+	answer          any // what the change returns, for an answer that is kept
+	subject         auditSubject
+	identityChanged bool // who may do what has changed: identities are read anew
 }
 
 // source is where rows are read from: a transaction or the pool of readers.
@@ -62,11 +66,23 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	}
 	defer st.Rollback() // after a commit it does nothing
 	t := &tx{sql: st, ctx: ctx, now: moment(stamp(now)), caller: c, opts: d.opts}
+	if err := t.replay(); err != nil {
+		return fail(what, err)
+	}
 	if err := f(t); err != nil {
+		return fail(what, err)
+	}
+	if err := t.keepAnswer(); err != nil {
+		return fail(what, err)
+	}
+	if err := t.audit(what); err != nil {
 		return fail(what, err)
 	}
 	if err := st.Commit(); err != nil {
 		return fail(what, err)
+	}
+	if t.identityChanged {
+		d.identities.forget()
 	}
 	if t.wished {
 		d.ring()
@@ -100,7 +116,8 @@ func fail(what string, err error) error {
 		return nil
 	}
 	var ce *cloud.Error
-	if errors.As(err, &ce) {
+	var replay *cloud.Replay
+	if errors.As(err, &ce) || errors.As(err, &replay) {
 		return err
 	}
 	cause := fmt.Errorf("%s: %w", what, err)

@@ -1,18 +1,23 @@
-// Package client is a Go client of lodge's /v1, over a unix socket or HTTP. It
+// Package client is a Go client of lodge's /v1, over a unix socket or HTTPS. It
 // knows the wire and nothing of the server; it never retries a request that
-// changes something.
+// changes something, follows no redirect, and sends a token over no wire in the
+// clear.
 package client
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -23,9 +28,12 @@ import (
 
 // Client calls one lodged. It is safe for use by many goroutines.
 type Client struct {
-	base  string
-	http  *http.Client
-	agent string
+	base   string
+	http   *http.Client
+	agent  string
+	token  string
+	ca     []byte
+	tenant string
 }
 
 // Option changes how a Client works.
@@ -37,11 +45,25 @@ func WithHTTP(h *http.Client) Option { return func(c *Client) { c.http = h } }
 // WithUserAgent says who calls.
 func WithUserAgent(agent string) Option { return func(c *Client) { c.agent = agent } }
 
+// WithToken shows a token with every request.
+func WithToken(token string) Option { return func(c *Client) { c.token = token } }
+
+// WithCA believes the authority in pem and no others; without it those of the
+// system are believed.
+func WithCA(pem []byte) Option { return func(c *Client) { c.ca = pem } }
+
+// WithTenant names a tenant, by id or name, in every request that takes one and
+// names none itself. Members of several tenants need it.
+func WithTenant(tenant string) Option { return func(c *Client) { c.tenant = tenant } }
+
 // New makes a client of the lodged at target: "/run/lodge/lodge.sock" or
-// "unix:///run/lodge/lodge.sock" for a unix socket, "http://host:port" or
-// "https://host:port" else. It does not connect.
+// "unix:///run/lodge/lodge.sock" for a unix socket, "https://host:port" else, or
+// "http://127.0.0.1:port" on a loopback address. It does not connect.
 func New(target string, opts ...Option) (*Client, error) {
 	c := &Client{agent: "lodge-client"}
+	for _, o := range opts {
+		o(c)
+	}
 	transport := &http.Transport{
 		MaxIdleConnsPerHost:   64,
 		IdleConnTimeout:       90 * time.Second,
@@ -49,36 +71,60 @@ func New(target string, opts ...Option) (*Client, error) {
 		TLSHandshakeTimeout:   10 * time.Second,
 		DisableCompression:    true,
 	}
+	if err := c.aim(target, transport); err != nil {
+		return nil, err
+	}
+	if c.http == nil {
+		c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // lodged sends none; the token is for it alone
+		}}
+	}
+	return c, nil
+}
+
+// aim says where the requests go, and by which way.
+func (c *Client) aim(target string, transport *http.Transport) error {
 	socket, isUnix := strings.CutPrefix(target, "unix://")
 	if !isUnix {
 		socket, isUnix = strings.CutPrefix(target, "unix:")
 	}
-	switch {
-	case isUnix || strings.HasPrefix(target, "/") || strings.HasPrefix(target, "."):
-		if !isUnix {
-			socket = target
-		}
+	if isUnix || strings.HasPrefix(target, "/") || strings.HasPrefix(target, ".") {
 		if socket == "" {
-			return nil, errors.New("the target names no socket")
+			return errors.New("the target names no socket")
 		}
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		}
 		c.base = "http://lodge"
-	default:
-		u, err := url.Parse(target)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("the target %q is neither the path of a socket nor an http URL", target)
+		return nil
+	}
+	u, err := url.Parse(target)
+	switch {
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+		return errors.New("the target is neither the path of a socket nor an http URL")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("the target is more than scheme, host, port and path")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fmt.Errorf("plain http is for loopback addresses, and %s is none; use https", u.Hostname())
+	}
+	if len(c.ca) > 0 {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(c.ca) {
+			return errors.New("there is no certificate in the authority's PEM")
 		}
-		transport.Proxy = http.ProxyFromEnvironment
-		c.base = strings.TrimRight(target, "/")
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
-	c.http = &http.Client{Transport: transport}
-	for _, o := range opts {
-		o(c)
-	}
-	return c, nil
+	transport.ForceAttemptHTTP2 = true // own TLS settings turn it off
+	transport.Proxy = http.ProxyFromEnvironment
+	c.base = strings.TrimRight(target, "/")
+	return nil
+}
+
+// loopback reports whether what is sent to host leaves the machine.
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // Close drops idle connections.
@@ -119,6 +165,12 @@ func CodeOf(err error) string {
 // IsNotFound reports whether lodged said that there is no such object.
 func IsNotFound(err error) bool { return CodeOf(err) == "not_found" }
 
+// IsUnauthorized reports whether lodged does not know who asks.
+func IsUnauthorized(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusUnauthorized
+}
+
 // IsUnreachable reports whether no answer came at all.
 func IsUnreachable(err error) bool {
 	var e *Error
@@ -155,6 +207,13 @@ func call[T any](ctx context.Context, c *Client, method, path string, query url.
 }
 
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
+	if c.tenant != "" && query.Get("tenant") == "" && takesTenant(method, path) {
+		query = maps.Clone(query)
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("tenant", c.tenant)
+	}
 	target := c.base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
@@ -165,6 +224,9 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	req.Header.Set("User-Agent", c.agent)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	return req, nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // CreateInstance asks for an instance; it is being made when this returns.
 func (c *Client) CreateInstance(ctx context.Context, in wire.CreateInstance) (wire.Instance, error) {
-	return call[wire.Instance](ctx, c, "POST", "/v1/instances", nil, in)
+	return call[wire.Instance](ctx, c, "POST", "/v1/instances", c.forTenant(in.Tenant), in)
 }
 
 // Instance gives one instance.

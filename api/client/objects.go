@@ -48,7 +48,7 @@ func (c *Client) DeleteTenant(ctx context.Context, id string) error {
 
 // ImportImage asks for an image to be fetched from a URL.
 func (c *Client) ImportImage(ctx context.Context, in wire.ImportImage) (wire.Image, error) {
-	return call[wire.Image](ctx, c, "POST", "/v1/images", nil, in)
+	return call[wire.Image](ctx, c, "POST", "/v1/images", c.forTenant(in.Tenant), in)
 }
 
 // UploadImage sends the bytes of an image and returns it once it is usable.

@@ -57,6 +57,12 @@ type Failure struct {
 	Detail    string       `json:"detail"`           // a sentence for people
 	Errors    []FieldError `json:"errors,omitempty"` // what is wrong with which field
 	RequestID string       `json:"request_id"`       // the log of lodged has it too
+
+	// Of quota_exceeded.
+	Resource string `json:"resource,omitempty"`
+	Limit    *int64 `json:"limit,omitempty"`
+	Used     *int64 `json:"used,omitempty"`
+	Asked    *int64 `json:"asked,omitempty"`
 }
 
 // FieldError says what is wrong with one field of a request.

@@ -121,12 +121,21 @@ type Host struct {
 	Name        string   `json:"name"`
 	VCPUs       int      `json:"vcpus"`
 	MemoryMiB   int      `json:"memory_mib"`
-	Accel       string   `json:"accel"` // "kvm" or "tcg"
+	Accel       string   `json:"accel"`    // "kvm" or "tcg"
+	Promised    HostSize `json:"promised"` // what may be promised to instances
+	Used        HostSize `json:"used"`     // what has been
+	Instances   int      `json:"instances"`
 	Version     string   `json:"version"`
 	Hypervisor  string   `json:"hypervisor"`
 	Problem     *Problem `json:"problem,omitempty"`
 	HeartbeatAt Time     `json:"heartbeat_at,omitzero"`
 	StartedAt   Time     `json:"started_at,omitzero"`
+}
+
+// HostSize is so much of a host.
+type HostSize struct {
+	VCPUs     int `json:"vcpus"`
+	MemoryMiB int `json:"memory_mib"`
 }
 
 // Event is one thing that happened to an object. Seq grows and is never reused.

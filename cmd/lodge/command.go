@@ -1,17 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"lodge/api/client"
 )
 
 const (
@@ -44,18 +42,28 @@ func (a *app) command() *cobra.Command {
 	}
 	fs := cmd.PersistentFlags()
 	fs.StringVar(&a.socket, "socket", "", "lodged's socket (env LODGE_SOCKET; default "+defaultSocket+")")
+	fs.StringVar(&a.context, "context", "", "context to work in: a lodged and who you are there (env LODGE_CONTEXT)")
 	fs.StringVar(&a.tenant, "tenant", "", "tenant to work for, by name or id (env LODGE_TENANT)")
 	fs.StringVarP(&a.output, "output", "o", outputTable, "table, json or yaml")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%s; see `%s --help`.", flagMistake(err), c.CommandPath())
 	})
 	a.complete(cmd, "output", outputTable, outputJSON, outputYAML)
-	cmd.AddGroup(&cobra.Group{ID: "instances", Title: "Instances:"}, &cobra.Group{ID: "others", Title: "Everything else:"})
+	a.completeFrom(cmd, "context", a.contextNames(-1))
+	cmd.AddGroup(&cobra.Group{ID: "instances", Title: "Instances:"}, &cobra.Group{ID: "access", Title: "Access:"},
+		&cobra.Group{ID: "others", Title: "Everything else:"})
 	for _, c := range []*cobra.Command{
 		a.createCommand(), a.listCommand(), a.showCommand(), a.startCommand(), a.stopCommand(), a.rebootCommand(),
 		a.setCommand(), a.deleteCommand(), a.sshCommand(), a.consoleLogCommand(),
 	} {
 		c.GroupID = "instances"
+		cmd.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.contextCommand(), a.userCommand(), a.memberCommand(),
+		a.tokenCommand(), a.auditCommand(),
+	} {
+		c.GroupID = "access"
 		cmd.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
@@ -157,43 +165,23 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// settle fills in what the root flags leave open.
+// settle fills in what the root flags leave open. What is wrong with the way to
+// lodged is told by client: some commands need none.
 func (a *app) settle() error {
-	if a.socket == "" {
-		a.socket = a.getenv("LODGE_SOCKET")
-	}
-	if a.socket == "" {
-		a.socket = defaultSocket
-		pretend := filepath.Join(a.home, ".local", "share", "lodge-sim", "lodge.sock")
-		if !exists(defaultSocket) && exists(pretend) {
-			a.socket = pretend
-		}
-	}
-	if a.tenant == "" {
-		a.tenant = a.getenv("LODGE_TENANT")
-	}
 	switch a.output {
 	case outputTable, outputJSON, outputYAML:
-		return nil
+	default:
+		return usagef("-o %q: use table, json or yaml.", a.output)
 	}
-	return usagef("-o %q: use table, json or yaml.", a.output)
+	a.way, a.wayErr = a.choose()
+	a.socket = a.way.socket
+	a.tenant = cmp.Or(a.tenant, a.getenv("LODGE_TENANT"), a.way.tenant)
+	return nil
 }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func (a *app) client() (*client.Client, error) {
-	target := a.socket
-	if !strings.Contains(target, "://") {
-		target = "unix://" + target // a relative path is a socket too
-	}
-	c, err := client.New(target, client.WithUserAgent("lodge/"+version))
-	if err != nil {
-		return nil, usagef("--socket: %v.", err)
-	}
-	return c, nil
 }
 
 // say prints a sentence for people; programs read the object instead.

@@ -34,7 +34,7 @@ const exitHelp = `Exit codes:
   1  an error
   2  a mistake on the command line
   3  no such object
-  4  refused: the object's state, a name that is taken, no room, no right
+  4  refused: the object's state, a name that is taken, no room, no right, no login
   5  lodged cannot be reached or cannot answer now
   6  what was waited for did not come`
 
@@ -93,8 +93,12 @@ func (a *app) explain(err error) (code int, text string) {
 		return exitUsage, mistake.text
 	case errors.As(err, &coded):
 		return coded.code, coded.text
+	case client.IsUnauthorized(err) && a.way.socket == "":
+		return exitRefused, a.way.loginAgain(a.now())
 	case errors.As(err, &answer):
 		return answerCode(answer), answerText(answer)
+	case errors.As(err, &call) && a.way.socket == "":
+		return a.way.broken(call)
 	case errors.As(err, &call):
 		return exitUnavailable, a.unreachable(call)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -107,7 +111,7 @@ func answerCode(e *client.Error) int {
 	switch e.Status {
 	case http.StatusNotFound:
 		return exitNotFound
-	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusForbidden, http.StatusInsufficientStorage:
+	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnauthorized, http.StatusForbidden, http.StatusInsufficientStorage:
 		return exitRefused
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusGatewayTimeout:
 		return exitUnavailable
@@ -118,7 +122,7 @@ func answerCode(e *client.Error) int {
 func answerText(e *client.Error) string {
 	text := e.Detail
 	if e.Status == http.StatusBadRequest {
-		text = asFlags(text)
+		text = strings.Replace(asFlags(text), "mean with tenant.", "mean with --tenant.", 1)
 	}
 	if text == "" {
 		text = fmt.Sprintf("lodged answered with status %d and no reason.", e.Status)
@@ -140,7 +144,7 @@ func (a *app) unreachable(err *url.Error) string {
 }
 
 // apiFields are the API's words for what lodge has flags for.
-var apiFields = regexp.MustCompile(`\b(vcpus|memory_mib|disk_gib|user_data)\b`)
+var apiFields = regexp.MustCompile(`\b(vcpus|memory_mib|disk_gib|user_data|expires_in)\b`)
 
 // asFlags puts lodge's flags where lodged names fields of its API.
 func asFlags(s string) string {

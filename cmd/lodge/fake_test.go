@@ -118,6 +118,10 @@ type bench struct {
 	in   strings.Reader
 	argv []string // of ssh
 	dir  string
+	env  map[string]string
+	addr string // of the fake over TCP, "ADDR" in a golden
+
+	secrets []string // what a person types without echo
 }
 
 func newBench(t *testing.T) *bench {
@@ -127,7 +131,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &bench{fake: &fake{answers: map[string][]any{}}, dir: dir}
+	b := &bench{fake: &fake{answers: map[string][]any{}}, dir: dir, env: map[string]string{"LODGE_SOCKET": filepath.Join(dir, "s")}}
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,17 +141,37 @@ func newBench(t *testing.T) *bench {
 	server.Listener = l
 	server.Start()
 	t.Cleanup(server.Close)
-	env := map[string]string{"LODGE_SOCKET": filepath.Join(dir, "s")}
 	b.app = &app{
-		in: &b.in, out: &b.out, err: &b.err, home: dir, getenv: func(k string) string { return env[k] },
+		in: &b.in, out: &b.out, err: &b.err, home: dir, getenv: func(k string) string { return b.env[k] },
 		now:      func() time.Time { return noon },
 		exec:     func(_ string, argv, _ []string) error { b.argv = argv; return nil },
 		sshReady: func(context.Context, string) error { return nil },
 		pause:    time.Millisecond,
+		secret:   b.typed,
 	}
 	instances := wire.List[wire.Instance]{Items: []wire.Instance{web1()}}
 	b.on("GET /v1/instances", instances).on("GET /v1/instances/"+web1ID, web1())
 	return b
+}
+
+// typed is what a person types next without echo.
+func (b *bench) typed(_ context.Context, prompt string) (string, error) {
+	fmt.Fprintln(&b.err, prompt)
+	if len(b.secrets) == 0 {
+		return "", io.EOF
+	}
+	s := b.secrets[0]
+	b.secrets = b.secrets[1:]
+	return s, nil
+}
+
+// overTCP puts the fake on a loopback address in place of the socket.
+func (b *bench) overTCP(t *testing.T) {
+	t.Helper()
+	server := httptest.NewServer(b.fake)
+	t.Cleanup(server.Close)
+	b.addr = strings.TrimPrefix(server.URL, "http://")
+	delete(b.env, "LODGE_SOCKET")
 }
 
 // run gives the exit code.
@@ -158,9 +182,12 @@ func (b *bench) run(args ...string) int {
 }
 
 // story is everything that can be seen of a run.
-func (b *bench) story(args []string, code int) string {
+func (b *bench) story(args []string, code int) (story string) {
 	var s strings.Builder
 	fmt.Fprintf(&s, "$ lodge %s\n", strings.Join(args, " "))
+	if b.addr != "" {
+		defer func() { story = strings.ReplaceAll(story, b.addr, "ADDR") }()
+	}
 	for _, line := range b.asked {
 		fmt.Fprintf(&s, "-> %s\n", line)
 	}

@@ -37,7 +37,13 @@ func runGolden(t *testing.T, cases []golden) {
 			if g.prep != nil {
 				g.prep(b)
 			}
-			got := b.story(g.argv(), b.run(g.argv()...))
+			args := g.argv()
+			for i := range args {
+				if b.addr != "" {
+					args[i] = strings.ReplaceAll(args[i], "ADDR", b.addr)
+				}
+			}
+			got := b.story(args, b.run(args...))
 			path := filepath.Join("testdata", g.name+".golden")
 			if *update {
 				if err := os.MkdirAll("testdata", 0o755); err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"os"
@@ -29,12 +30,18 @@ type app struct {
 	now      func() time.Time
 	exec     func(path string, argv, env []string) error
 	sshReady func(ctx context.Context, address string) error
-	pause    time.Duration // between two looks at what has no event to wait for
+	pause    time.Duration                                            // between two looks at what has no event to wait for
+	secret   func(ctx context.Context, prompt string) (string, error) // asks a person, without echo
+	roots    *x509.CertPool                                           // the system's when nil
 
 	// The root flags.
-	socket string
-	tenant string
-	output string
+	socket  string
+	context string
+	tenant  string
+	output  string
+
+	way    way // to lodged, as settled
+	wayErr error
 }
 
 func main() {
@@ -53,6 +60,7 @@ func main() {
 	a.sshReady = func(ctx context.Context, address string) error {
 		return sshAnswers(ctx, net.JoinHostPort(address, "22"), 3*time.Second)
 	}
+	a.secret = askTerminal
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

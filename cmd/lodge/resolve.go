@@ -105,6 +105,13 @@ func (a *app) owner(ctx context.Context, c *client.Client) owner {
 }
 
 func (a *app) findTenant(ctx context.Context, c *client.Client, arg string) (wire.Tenant, error) {
+	if a.way.socket == "" { // a member of several tenants may look at one at a time
+		items, err := c.AllTenants(ctx, client.Query{Tenant: arg})
+		if err != nil {
+			return wire.Tenant{}, err
+		}
+		return one("tenant", arg, items)
+	}
 	if uuid.MatchString(arg) {
 		return c.Tenant(ctx, strings.ToLower(arg))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -14,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"lodge/cert"
+	"lodge/cloud"
 	"lodge/cmd/lodged/daemon"
 )
 
@@ -22,18 +23,29 @@ type flags struct {
 	config      string
 	dataDir     string
 	listen      string
-	socket      string
-	libvirtURI  string
-	accel       string
-	sim         bool
-	logFormat   string
-	logLevel    string
-	workers     int
-	sweep       time.Duration
-	maxImage    string
-	maxVirtual  string
-	importAllow []string
-	networkPool string
+	plainHTTP   bool
+	vcpuRatio   float64
+	memoryRatio float64
+	reserved    string
+	tlsHosts    []string
+	tlsCert     string
+	tlsKey      string
+	acmeHosts   []string
+	acmeEmail   string
+
+	acmeDirectory string
+	socket        string
+	libvirtURI    string
+	accel         string
+	sim           bool
+	logFormat     string
+	logLevel      string
+	workers       int
+	sweep         time.Duration
+	maxImage      string
+	maxVirtual    string
+	importAllow   []string
+	networkPool   string
 }
 
 func command() *cobra.Command {
@@ -75,7 +87,14 @@ func command() *cobra.Command {
 func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.config, "config", "", "config file (YAML); /etc/lodge/lodged.yaml is read when it exists")
 	fs.StringVar(&f.dataDir, "data-dir", "", "where lodge keeps its database, disks and logs (default /var/lib/lodge; with --sim ~/.local/share/lodge-sim)")
-	fs.StringVar(&f.listen, "listen", "", "TCP address for tenants; refused until tenants have tokens")
+	fs.StringVar(&f.listen, "listen", "", "TCP address for tenants, as :8443; without it there is only the socket")
+	fs.BoolVar(&f.plainHTTP, "plain-http", false, "no TLS; on a loopback address only")
+	fs.StringSliceVar(&f.tlsHosts, "tls-hosts", nil, "names and addresses in lodged's own certificate (default this host's)")
+	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate (PEM) in place of an own one, read again when it changes")
+	fs.StringVar(&f.tlsKey, "tls-key", "", "its key (PEM)")
+	fs.StringSliceVar(&f.acmeHosts, "acme-hosts", nil, "names to get a certificate for by ACME; using it agrees to the authority's terms")
+	fs.StringVar(&f.acmeEmail, "acme-email", "", "address that the ACME authority may write to")
+	fs.StringVar(&f.acmeDirectory, "acme-directory", "", "the ACME authority's directory (default Let's Encrypt)")
 	fs.StringVar(&f.socket, "socket", "", "unix socket of the operator (default /run/lodge/lodge.sock; with --sim or an own --data-dir, lodge.sock in it)")
 	fs.StringVar(&f.libvirtURI, "libvirt-uri", "qemu:///system", "libvirt connection")
 	fs.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg; auto takes KVM where the CPU truly has it")
@@ -84,6 +103,9 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.IntVar(&f.workers, "workers", 4, "objects worked on side by side")
 	fs.DurationVar(&f.sweep, "sweep", 30*time.Second, "how often everything is compared, at most 60s")
+	fs.Float64Var(&f.vcpuRatio, "vcpu-overcommit", cloud.DefaultVCPURatio, "vCPUs that are promised for each CPU of the host")
+	fs.Float64Var(&f.memoryRatio, "memory-overcommit", 1, "memory that is promised, as a multiple of what is not reserved")
+	fs.StringVar(&f.reserved, "reserve-memory", "1GiB", "memory of the host that is not for guests; with --sim none")
 	fs.StringVar(&f.maxImage, "max-image", "64GiB", "largest image file that is imported")
 	fs.StringVar(&f.maxVirtual, "max-virtual", "2TiB", "largest virtual size an image may claim")
 	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
@@ -104,9 +126,6 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, err
 	}
-	if f.listen != "" {
-		return daemon.Config{}, errors.New("--listen: TCP is for tenants with tokens, which this version does not have yet; use the unix socket (--socket)")
-	}
 	if err := f.paths(); err != nil {
 		return daemon.Config{}, err
 	}
@@ -124,8 +143,24 @@ func (f *flags) daemon() (daemon.Config, error) {
 	cfg := daemon.Config{
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
-		Now: time.Now, NewID: uuid.NewString, Log: log,
+		Now: time.Now, NewID: uuid.NewString, Log: log, Out: os.Stdout,
+		Listen: f.listen, PlainHTTP: f.plainHTTP,
+		TLS: cert.Options{Hosts: f.tlsHosts, CertFile: f.tlsCert, KeyFile: f.tlsKey},
 	}
+	if len(f.acmeHosts) > 0 {
+		cfg.TLS.ACME = &cert.ACMEOptions{Directory: f.acmeDirectory, Email: f.acmeEmail, Hosts: f.acmeHosts, CacheDir: filepath.Join(f.dataDir, "acme")}
+	}
+	if f.vcpuRatio < 0.1 || f.vcpuRatio > 1000 || f.memoryRatio < 0.1 || f.memoryRatio > 1000 {
+		return daemon.Config{}, fmt.Errorf("--vcpu-overcommit %g, --memory-overcommit %g: use 0.1 to 1000", f.vcpuRatio, f.memoryRatio)
+	}
+	reserved, err := size("--reserve-memory", f.reserved)
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	if f.sim {
+		reserved = 0
+	}
+	cfg.VCPURatio, cfg.MemoryRatio, cfg.ReservedMiB = f.vcpuRatio, f.memoryRatio, int(reserved>>20)
 	if cfg.MaxImageBytes, err = size("--max-image", f.maxImage); err != nil {
 		return daemon.Config{}, err
 	}

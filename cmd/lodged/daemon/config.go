@@ -3,10 +3,13 @@
 package daemon
 
 import (
+	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"time"
+
+	"lodge/cert"
 )
 
 // Config is everything a daemon is told. The flags of lodged fill it, and tests
@@ -14,9 +17,16 @@ import (
 type Config struct {
 	DataDir    string
 	Socket     string // path of the operator's unix socket
-	Sim        bool   // a pretend host in place of libvirt
+	Listen     string // TCP address for tenants; "" none
+	PlainHTTP  bool   // without TLS, on a loopback address only
+	TLS        cert.Options
+	Sim        bool // a pretend host in place of libvirt
 	LibvirtURI string
 	Accel      string // auto, kvm or tcg
+
+	VCPURatio   float64 // vCPUs promised for each CPU
+	MemoryRatio float64 // memory promised, as a multiple of what is not reserved
+	ReservedMiB int     // memory that is not for guests
 
 	Workers         int
 	SweepEvery      time.Duration
@@ -30,6 +40,7 @@ type Config struct {
 	Now     func() time.Time
 	NewID   func() string
 	Log     *slog.Logger
+	Out     io.Writer // what is said once and is for no log
 }
 
 func (c Config) path(elem ...string) string {

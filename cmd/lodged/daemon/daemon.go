@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"lodge/api"
 	"lodge/api/wire"
+	"lodge/auth"
+	"lodge/cert"
 	"lodge/cloud"
 	"lodge/fetch"
 	"lodge/reconcile"
@@ -31,6 +34,11 @@ type Daemon struct {
 	loop *reconcile.Loop
 	http *http.Server
 	sock net.Listener
+
+	tcp   net.Listener // nil: tenants have no way in
+	certs *cert.Source // nil: plain HTTP
+
+	accounts *auth.Accounts
 
 	started  time.Time
 	stopping chan struct{} // closed when no new work is taken
@@ -84,10 +92,22 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if d.sock, err = listen(cfg.Socket); err != nil {
 		return nil, err
 	}
+	if d.tcp, d.certs, err = openTCP(cfg); err != nil {
+		return nil, err
+	}
+	d.accounts = auth.NewAccounts(d.db, d.db, cfg.NewID)
+	if err := d.welcome(context.Background()); err != nil {
+		return nil, err
+	}
 	d.http = &http.Server{
 		Handler:           d.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
+		// What clients do wrong in their handshakes is theirs to see.
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	if d.certs != nil {
+		d.http.TLSConfig = d.certs.TLSConfig()
 	}
 	return d, nil
 }
@@ -140,6 +160,7 @@ func (d *Daemon) register(ctx context.Context, hostID string) error {
 		d.unknown = hostID
 	}
 	host.ID, host.Version, host.StartedAt = hostID, d.cfg.Version, d.started
+	host.VCPURatio, host.MemoryRatio, host.ReservedMiB = d.cfg.VCPURatio, d.cfg.MemoryRatio, d.cfg.ReservedMiB
 	if err := d.db.RegisterHost(ctx, d.cfg.Now(), host); err != nil {
 		return fmt.Errorf("register this host: %w", err)
 	}
@@ -185,7 +206,8 @@ func (d *Daemon) handler() http.Handler {
 		Instances: d.db, Refs: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
-		Caller: func(*http.Request) cloud.Caller { return cloud.Caller{Operator: true, Via: "socket"} },
+		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db,
+		Caller: d.caller(),
 	})
 }
 
@@ -200,9 +222,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 	log.Info("lodged is up", "version", d.cfg.Version, "socket", d.cfg.Socket, "data_dir", d.cfg.DataDir, "host", d.host.name)
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	worked := make(chan error, 1)
 	go func() { served <- d.http.Serve(d.sock) }()
+	if d.tcp != nil {
+		log.Info("tenants are served", "address", d.tcp.Addr().String(), "tls", d.certs != nil)
+		go func() { served <- d.serveTCP() }()
+	}
+	usage := make(chan struct{})
+	go func() { defer close(usage); d.keepTokenUse(work) }()
 	go func() { worked <- d.loop.Run(work) }()
 	learned := make(chan struct{})
 	go func() { defer close(learned); d.learn(work) }()
@@ -227,6 +255,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	stopWork()
 	<-learned
+	<-usage
 	err = errors.Join(err, <-worked, d.Close())
 	log.Info("stopped")
 	return err
@@ -238,6 +267,9 @@ func (d *Daemon) Close() (err error) {
 		var closers []io.Closer
 		if d.sock != nil {
 			closers = append(closers, quiet{d.sock})
+		}
+		if d.tcp != nil {
+			closers = append(closers, quiet{d.tcp})
 		}
 		hands := slices.Clone(d.host.closers)
 		slices.Reverse(hands)

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"lodge/cloud"
+)
+
+// admit says who asks, and refuses whoever may not ask for this. What the store
+// refuses besides is a tenant's object that is not the caller's.
+func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.Caller, error) {
+	if rt.need == open {
+		return cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}, nil
+	}
+	c, err := s.Caller(r)
+	c.Address, c.RequestID = address(r), requestID(w)
+	if personal[rt.path] && c.UserID != "" && cloud.CodeOf(err) == cloud.CodeInvalid {
+		err = nil // it needs no tenant
+	}
+	if err != nil {
+		return c, err
+	}
+	if c, err = s.inTenant(r, rt, c); err != nil {
+		return c, err
+	}
+	if err := allow(c, rt); err != nil {
+		return c, err
+	}
+	if c.IfRevision, err = ifMatch(r, rt); err != nil {
+		return c, err
+	}
+	c.Once, err = s.once(r, rt)
+	return c, err
+}
+
+// personal are the routes about the caller itself.
+var personal = map[string]bool{
+	"/v1/whoami": true, "/v1/sessions/current": true, "/v1/users/{user}": true, "/v1/users/{user}/password": true,
+}
+
+// inTenant makes an operator who names a tenant beside one object the admin of
+// that tenant: a wrong name must not end at another tenant's object. Lists and
+// creates read the name themselves.
+func (s *server) inTenant(r *http.Request, rt route, c cloud.Caller) (cloud.Caller, error) {
+	if !c.Operator || rt.need == cloud.RoleOperator || r.URL.RawQuery == "" || !strings.Contains(rt.path, "{id}") {
+		return c, nil
+	}
+	id, err := s.narrow(r, c, r.URL.Query().Get("tenant"))
+	if err != nil || id == "" {
+		return c, err
+	}
+	c.Operator, c.Role, c.TenantID = false, cloud.RoleAdmin, id
+	return c, nil
+}
+
+// address is where the request came from; "" on a unix socket. What a proxy says
+// of it in headers anybody can say.
+func address(r *http.Request) string {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return a.Addr().Unmap().String()
+}
+
+// allow decides by role and scope alone.
+func allow(c cloud.Caller, rt route) error {
+	if !c.Role.Covers(rt.need) {
+		return cloud.Errorf(cloud.CodeForbidden, "This needs the role %s and you have %s; ask an admin of the tenant.", rt.need, c.Role)
+	}
+	switch c.Scope {
+	case cloud.ScopeAll:
+		return nil
+	case cloud.ScopeRead:
+		if rt.method == http.MethodGet {
+			return nil
+		}
+	case cloud.ScopeUsage:
+		if rt.path == "/v1/usage" {
+			return nil
+		}
+	}
+	return cloud.Errorf(cloud.CodeForbidden, "The scope %q of the token does not reach %s %s; use another token.", c.Scope, rt.method, rt.path)
+}
+
+// recordRefusal writes down that a change was refused for who asked. What was
+// refused for how it was asked is nobody's secret and in no audit log.
+func (s *server) recordRefusal(r *http.Request, rt route, c cloud.Caller, err error) {
+	switch code := cloud.CodeOf(err); code {
+	case cloud.CodeForbidden:
+		if s.Audit == nil {
+			return
+		}
+		e := cloud.AuditEntry{TenantID: c.TenantID, Action: rt.method + " " + rt.path, Name: cut(r.URL.Path), Result: string(code)}
+		if err := s.Audit.RecordRefusal(r.Context(), c, s.Now(), e); err != nil {
+			s.log.ErrorContext(r.Context(), "refusal not written down", "error", err)
+		}
+	}
+}

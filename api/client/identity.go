@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"lodge/api/wire"
+)
+
+// Login opens a session. Its token is for WithToken of another client.
+func (c *Client) Login(ctx context.Context, in wire.Login) (wire.Session, error) {
+	return call[wire.Session](ctx, c, "POST", "/v1/sessions", nil, in)
+}
+
+// Logout ends the token that the client shows.
+func (c *Client) Logout(ctx context.Context) error {
+	return c.call(ctx, "DELETE", "/v1/sessions/current", nil, nil, nil)
+}
+
+// Whoami says who the client is to lodged.
+func (c *Client) Whoami(ctx context.Context) (wire.Whoami, error) {
+	return call[wire.Whoami](ctx, c, "GET", "/v1/whoami", nil, nil)
+}
+
+// CreateUser makes a user.
+func (c *Client) CreateUser(ctx context.Context, in wire.CreateUser) (wire.User, error) {
+	return call[wire.User](ctx, c, "POST", "/v1/users", nil, in)
+}
+
+// User gives one user, by id or name.
+func (c *Client) User(ctx context.Context, user string) (wire.User, error) {
+	return call[wire.User](ctx, c, "GET", "/v1/users/"+url.PathEscape(user), nil, nil)
+}
+
+// Users gives a part of the list of users, which Name alone can narrow.
+func (c *Client) Users(ctx context.Context, q Query) (wire.List[wire.User], error) {
+	return call[wire.List[wire.User]](ctx, c, "GET", "/v1/users", q.values(), nil)
+}
+
+// AllUsers gives the whole list.
+func (c *Client) AllUsers(ctx context.Context, q Query) ([]wire.User, error) {
+	return all(ctx, q, c.Users)
+}
+
+// DeleteUser removes a user, by id or name, and ends its tokens.
+func (c *Client) DeleteUser(ctx context.Context, user string) error {
+	return c.call(ctx, "DELETE", "/v1/users/"+url.PathEscape(user), nil, nil, nil)
+}
+
+// SetPassword gives a user, by id or name, another password and ends its
+// sessions.
+func (c *Client) SetPassword(ctx context.Context, user string, in wire.SetPassword) error {
+	return c.call(ctx, "PUT", "/v1/users/"+url.PathEscape(user)+"/password", nil, in, nil)
+}
+
+// Members gives everybody in a tenant.
+func (c *Client) Members(ctx context.Context, tenantID string) ([]wire.Membership, error) {
+	var out wire.List[wire.Membership]
+	err := c.call(ctx, "GET", "/v1/tenants/"+url.PathEscape(tenantID)+"/members", nil, nil, &out)
+	return out.Items, err
+}
+
+// SetMember puts a user, by id or name, into a tenant or changes its role there.
+func (c *Client) SetMember(ctx context.Context, tenantID, user string, in wire.SetMember) (wire.Membership, error) {
+	return call[wire.Membership](ctx, c, "PUT", member(tenantID, user), nil, in)
+}
+
+// RemoveMember takes a user, by id or name, out of a tenant.
+func (c *Client) RemoveMember(ctx context.Context, tenantID, user string) error {
+	return c.call(ctx, "DELETE", member(tenantID, user), nil, nil, nil)
+}
+
+func member(tenantID, user string) string {
+	return "/v1/tenants/" + url.PathEscape(tenantID) + "/members/" + url.PathEscape(user)
+}
+
+// CreateToken makes a token; its secret is in this answer only.
+func (c *Client) CreateToken(ctx context.Context, in wire.CreateToken) (wire.Token, error) {
+	return call[wire.Token](ctx, c, "POST", "/v1/tokens", c.forTenant(in.Tenant), in)
+}
+
+// Tokens gives a part of the list of tokens.
+func (c *Client) Tokens(ctx context.Context, q Query) (wire.List[wire.Token], error) {
+	return call[wire.List[wire.Token]](ctx, c, "GET", "/v1/tokens", q.values(), nil)
+}
+
+// AllTokens gives the whole list.
+func (c *Client) AllTokens(ctx context.Context, q Query) ([]wire.Token, error) {
+	return all(ctx, q, c.Tokens)
+}
+
+// RevokeToken ends a token.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.call(ctx, "DELETE", "/v1/tokens/"+url.PathEscape(id), nil, nil, nil)
+}
+
+// AuditQuery narrows the audit log and says where to go on. Zero values do
+// neither.
+type AuditQuery struct {
+	Tenant  string // id or name
+	User    string // id or name
+	Action  string
+	Subject string // id
+	Refused bool   // only what was refused
+	Before  int64  // entries with a smaller Seq
+	Limit   int
+}
+
+// Audit gives a part of the audit log, the newest first. Next is the Before of
+// the part behind it.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) (wire.List[wire.AuditEntry], error) {
+	v := url.Values{}
+	set(v, "tenant", q.Tenant)
+	set(v, "user", q.User)
+	set(v, "action", q.Action)
+	set(v, "subject", q.Subject)
+	if q.Refused {
+		v.Set("refused", "true")
+	}
+	if q.Before > 0 {
+		v.Set("before", strconv.FormatInt(q.Before, 10))
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return call[wire.List[wire.AuditEntry]](ctx, c, "GET", "/v1/audit", v, nil)
+}

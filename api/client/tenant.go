@@ -1,0 +1,21 @@
+package client
+
+import (
+	"net/url"
+	"slices"
+)
+
+// open are the routes that ask nobody who they are. All others take the
+// parameter tenant, as openapi.yaml says.
+var open = []string{"POST /v1/sessions", "GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
+
+func takesTenant(method, path string) bool { return !slices.Contains(open, method+" "+path) }
+
+// forTenant says the tenant of a body in the query too: that is where lodged
+// looks for whom a member of several tenants asks, and both must be the same.
+func (c *Client) forTenant(tenant string) url.Values {
+	if tenant == "" || c.tenant == "" {
+		return nil
+	}
+	return url.Values{"tenant": {tenant}}
+}

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"lodge/api/wire"
+	"lodge/cloud"
+)
+
+func (s *server) createUser(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
+		return q.err
+	}
+	var body wire.CreateUser
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	n := cloud.NewUser{ID: s.NewID(), Name: body.Name, Email: body.Email, Operator: body.Operator}
+	bad := cloud.ValidateUserName("name", n.Name)
+	bad = append(bad, cloud.ValidateEmail("email", n.Email)...)
+	role := cloud.Role(body.Role)
+	switch {
+	case role == "":
+		role = cloud.RoleMember
+	case body.Tenant == "":
+		bad = append(bad, cloud.FieldError{Field: "role", Message: "A role is one in a tenant; name the tenant, or leave the role out."})
+	case !role.Valid() || role == cloud.RoleOperator:
+		bad = append(bad, cloud.FieldError{Field: "role", Message: "A role in a tenant is viewer, member or admin."})
+	}
+	if err := cloud.Invalid(bad); err != nil {
+		return err
+	}
+	if body.Tenant != "" {
+		t, err := s.Tenants.Tenant(r.Context(), c, lowerID(body.Tenant))
+		if err != nil {
+			return err
+		}
+		n.Memberships = []cloud.Membership{{TenantID: t.ID, Role: role}}
+	}
+	u, err := s.Accounts.CreateUser(r.Context(), c, s.Now(), n, body.Password)
+	if err != nil {
+		return err
+	}
+	location(w, "/v1/users/"+u.ID)
+	return reply(w, http.StatusCreated, wireUser(u))
+}
+
+func (s *server) listUsers(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	q := parseQuery(r, "name", "limit", "cursor", "tenant")
+	p := q.page()
+	if q.err != nil {
+		return q.err
+	}
+	items, next, err := s.Users.Users(r.Context(), c, cloud.Filter{Name: q.Get("name")}, p)
+	if err != nil {
+		return err
+	}
+	return replyList(w, items, next, wireUser)
+}
+
+// pathUser is the user in the path: an id or a name, and nothing in the query.
+func pathUser(r *http.Request) (string, error) {
+	q := parseQuery(r, "tenant")
+	return lowerID(mux.Vars(r)["user"]), q.err
+}
+
+func (s *server) getUser(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	name, err := pathUser(r)
+	if err != nil {
+		return err
+	}
+	u, err := s.Users.User(r.Context(), c, name)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, wireUser(u))
+}
+
+func (s *server) deleteUser(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	name, err := pathUser(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Users.DeleteUser(r.Context(), c, s.Now(), name); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+func (s *server) setPassword(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	name, err := pathUser(r)
+	if err != nil {
+		return err
+	}
+	var body wire.SetPassword
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	if err := s.Accounts.SetPassword(r.Context(), c, s.Now(), name, body.Password, body.Current); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+func wireUser(u cloud.User) wire.User {
+	return wire.User{
+		ID: u.ID, Name: u.Name, Email: u.Email, Operator: u.Operator, HasPassword: u.HasPassword,
+		Memberships: wireMemberships(u.Memberships),
+		CreatedAt:   wireTime(u.CreatedAt), UpdatedAt: wireTime(u.UpdatedAt), Revision: u.Revision,
+	}
+}
+
+func wireMembership(m cloud.Membership) wire.Membership {
+	return wire.Membership{
+		TenantID: m.TenantID, TenantName: m.TenantName, UserID: m.UserID, UserName: m.UserName,
+		Role: string(m.Role), CreatedAt: wireTime(m.CreatedAt),
+	}
+}
+
+func wireMemberships(ms []cloud.Membership) []wire.Membership {
+	out := make([]wire.Membership, 0, len(ms))
+	for _, m := range ms {
+		out = append(out, wireMembership(m))
+	}
+	return out
+}

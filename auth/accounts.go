@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"lodge/cloud"
+)
+
+// SessionLife is how long a login is good for.
+const SessionLife = 12 * time.Hour
+
+// Rows keeps what is left of secrets.
+type Rows interface {
+	Credentials(ctx context.Context, name string) (userID, passwordHash string, err error)
+	OpenSession(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (cloud.Token, error)
+	CreateUser(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewUser, passwordHash string) (cloud.User, error)
+	SetPassword(ctx context.Context, c cloud.Caller, now time.Time, idOrName, passwordHash string) error
+	CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (cloud.Token, error)
+}
+
+// Refusals writes down who was not let in.
+type Refusals interface {
+	RecordRefusal(ctx context.Context, c cloud.Caller, now time.Time, e cloud.AuditEntry) error
+}
+
+// Accounts makes, keeps and compares the secrets of users.
+type Accounts struct {
+	Rows     Rows
+	Refusals Refusals
+	Limiter  *Limiter
+	Gate     *Gate
+	Cost     Cost
+	NewID    func() string
+
+	decoy string
+}
+
+// NewAccounts makes Accounts with the default bounds.
+func NewAccounts(rows Rows, refusals Refusals, newID func() string) *Accounts {
+	return &Accounts{
+		Rows: rows, Refusals: refusals, NewID: newID, Cost: DefaultCost,
+		Limiter: NewLimiter(LimitOptions{}), Gate: NewGate(2, 32), decoy: Decoy(DefaultCost),
+	}
+}
+
+// Login opens a session for whoever knows the password. c has where the request
+// came from.
+//
+// Returns CodeUnauthorized, the same and as late for a wrong name as for a wrong
+// password; CodeLockedOut after too many of them; CodeRateLimited when too many
+// log in at once.
+func (a *Accounts) Login(ctx context.Context, c cloud.Caller, now time.Time, name, password string) (secret string, k cloud.Token, err error) {
+	addr, _ := netip.ParseAddr(c.Address)
+	if wait, ok := a.Limiter.Allow(now, name, addr); !ok {
+		return "", k, lockedOut(wait)
+	}
+	userID, good, err := a.verify(ctx, name, password)
+	if err != nil {
+		a.Limiter.Forgive(now, name, addr)
+		return "", k, err
+	}
+	if !good {
+		return "", k, a.refuse(ctx, c, now, name, addr)
+	}
+	a.Limiter.Succeeded(now, name, addr)
+	secret = NewSecret()
+	k, err = a.Rows.OpenSession(ctx, c, now, cloud.NewToken{
+		ID: a.NewID(), Name: "login", UserID: userID, ExpiresAt: now.Add(SessionLife),
+	}, HashSecret(secret))
+	return secret, k, err
+}
+
+// verify costs the same whether there is such a user or not.
+func (a *Accounts) verify(ctx context.Context, name, password string) (userID string, good bool, err error) {
+	userID, hash, err := a.Rows.Credentials(ctx, name)
+	if err != nil {
+		return "", false, err
+	}
+	there := hash != "" && len(password) <= MaxPassword
+	if !there {
+		hash, password = a.decoy, ""
+	}
+	leave, err := a.Gate.Enter(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	defer leave()
+	return userID, VerifyPassword(password, hash) && there, nil
+}
+
+func (a *Accounts) refuse(ctx context.Context, c cloud.Caller, now time.Time, name string, addr netip.Addr) error {
+	until := a.Limiter.Failed(now, name, addr)
+	err := a.Refusals.RecordRefusal(ctx, c, now, cloud.AuditEntry{
+		Action: "session.open", Name: short(name), Result: string(cloud.CodeUnauthorized),
+	})
+	if err != nil {
+		return err
+	}
+	if !until.IsZero() {
+		return lockedOut(until.Sub(now))
+	}
+	return cloud.Errorf(cloud.CodeUnauthorized, "The user name or the password is wrong.")
+}
+
+// short keeps what a stranger wrote from filling the log.
+func short(name string) string {
+	if r := []rune(name); len(r) > 64 {
+		return string(r[:64])
+	}
+	return name
+}
+
+func lockedOut(wait time.Duration) error {
+	return &cloud.Error{
+		Code:       cloud.CodeLockedOut,
+		Message:    "Too many logins have failed; wait " + wait.Round(time.Second).String() + " and try again.",
+		RetryAfter: wait,
+	}
+}
+
+// CreateUser makes a user; without a password it cannot log in with one. Returns
+// CodeInvalid for a password that is too short, and what the store returns.
+func (a *Accounts) CreateUser(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewUser, password string) (cloud.User, error) {
+	hash := ""
+	if password != "" {
+		var err error
+		if hash, err = a.hash(ctx, n.Name, password); err != nil {
+			return cloud.User{}, err
+		}
+	}
+	return a.Rows.CreateUser(ctx, c, now, n, hash)
+}
+
+// SetPassword gives a user another password. Whoever changes its own must know
+// the present one: a token that was left lying about is not enough.
+func (a *Accounts) SetPassword(ctx context.Context, c cloud.Caller, now time.Time, user, password, current string) error {
+	if !c.Operator {
+		addr, _ := netip.ParseAddr(c.Address)
+		if wait, ok := a.Limiter.Allow(now, c.UserName, addr); !ok {
+			return lockedOut(wait)
+		}
+		_, good, err := a.verify(ctx, c.UserName, current)
+		if err != nil {
+			a.Limiter.Forgive(now, c.UserName, addr)
+			return err
+		}
+		if !good {
+			return cloud.Errorf(cloud.CodeForbidden, "The current password is missing or wrong.")
+		}
+		a.Limiter.Succeeded(now, c.UserName, addr)
+	}
+	hash, err := a.hash(ctx, user, password)
+	if err != nil {
+		return err
+	}
+	return a.Rows.SetPassword(ctx, c, now, user, hash)
+}
+
+func (a *Accounts) hash(ctx context.Context, name, password string) (string, error) {
+	if err := CheckPassword(name, password); err != nil {
+		return "", err
+	}
+	leave, err := a.Gate.Enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	return HashPassword(password, a.Cost), nil
+}
+
+// CreateToken makes a token and its secret, which nobody can show again.
+func (a *Accounts) CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken) (secret string, k cloud.Token, err error) {
+	secret = NewSecret()
+	if k, err = a.Rows.CreateToken(ctx, c, now, n, HashSecret(secret)); err != nil {
+		return "", k, err
+	}
+	return secret, k, nil
+}

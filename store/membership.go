@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"lodge/cloud"
+)
+
+func scanMembership(rows *sql.Rows) (m cloud.Membership, err error) {
+	var created sql.NullInt64
+	var role string
+	err = rows.Scan(
+		&m.TenantID,
+		&m.TenantName,
+		&m.UserID,
+		&m.UserName,
+		&role,
+		&created,
+	)
+	m.Role, m.CreatedAt = cloud.Role(role), moment(created)
+	return m, err
+}
+
+func memberships(s source, cond string, args ...any) ([]cloud.Membership, error) {
+	return collect(s, scanMembership, `
+		SELECT
+		  t.id,
+		  t.name,
+		  u.id,
+		  u.name,
+		  m.role,
+		  m.created_at
+		FROM membership m
+		JOIN tenant t ON t.id = m.tenant_id AND t.deleted_at IS NULL
+		JOIN "user" u ON u.id = m.user_id AND u.deleted_at IS NULL
+		WHERE `+cond+`
+		ORDER BY t.name, u.name`, args...)
+}
+
+// mayManage refuses whoever does not decide who is in the tenant.
+func mayManage(c cloud.Caller, tenantID string) error {
+	switch {
+	case !c.Sees(tenantID):
+		return noTenant(tenantID)
+	case c.Operator || c.Role.Covers(cloud.RoleAdmin):
+		return nil
+	}
+	return cloud.Errorf(cloud.CodeForbidden, "Only an admin of the tenant decides who is in it.")
+}
+
+// Members lists who is in a tenant. Returns CodeNotFound for a tenant that the
+// caller may not see.
+func (d *DB) Members(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Membership, error) {
+	if !c.Sees(tenantID) {
+		return nil, noTenant(tenantID)
+	}
+	if _, err := liveTenant(d.read(ctx), tenantID); err != nil {
+		return nil, fail("list members", err)
+	}
+	items, err := memberships(d.read(ctx), `m.tenant_id = ?`, tenantID)
+	return items, fail("list members", err)
+}
+
+// SetMember puts a user into a tenant with a role, or changes its role.
+//
+// Returns CodeNotFound for a tenant or user that is not there, CodeForbidden for
+// whoever is no admin of the tenant, CodeConflict when the tenant would lose its
+// last admin by the hand of one.
+func (d *DB) SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string, role cloud.Role) (m cloud.Membership, err error) {
+	if err := mayManage(c, tenantID); err != nil {
+		return m, err
+	}
+	if !role.Valid() || role == cloud.RoleOperator {
+		return m, invalid("role", "A role in a tenant is viewer, member or admin.")
+	}
+	err = d.write(ctx, now, c, "member.set", func(t *tx) error {
+		u, err := t.manage(tenantID, user)
+		if err != nil {
+			return err
+		}
+		if role != cloud.RoleAdmin {
+			if err := t.keepAnAdmin(tenantID, u.ID); err != nil {
+				return err
+			}
+		}
+		if err := t.setMember(tenantID, u.ID, role); err != nil {
+			return err
+		}
+		found, err := memberships(t, `m.tenant_id = ? AND m.user_id = ?`, tenantID, u.ID)
+		if err == nil {
+			m = found[0]
+		}
+		return err
+	})
+	return m, err
+}
+
+// RemoveMember takes a user out of a tenant; its tokens for the tenant end.
+// Returns what SetMember returns.
+func (d *DB) RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string) error {
+	if err := mayManage(c, tenantID); err != nil {
+		return err
+	}
+	return d.write(ctx, now, c, "member.remove", func(t *tx) error {
+		u, err := t.manage(tenantID, user)
+		if err != nil {
+			return err
+		}
+		if err := t.keepAnAdmin(tenantID, u.ID); err != nil {
+			return err
+		}
+		n, err := t.exec(`DELETE FROM membership WHERE tenant_id = ? AND user_id = ?`, tenantID, u.ID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return cloud.Errorf(cloud.CodeNotFound, "The user %s is not in the tenant.", u.Name)
+		}
+		return t.revokeTokens(`tenant_id = ? AND user_id = ?`, tenantID, u.ID)
+	})
+}
+
+// manage finds the user of a change of membership and notes it for the audit.
+func (t *tx) manage(tenantID, user string) (cloud.User, error) {
+	if _, err := liveTenant(t, tenantID); err != nil {
+		return cloud.User{}, err
+	}
+	u, err := liveUser(t, user)
+	if err == nil {
+		t.audited(tenantID, cloud.Ref{Kind: cloud.KindUser, ID: u.ID}, u.Name)
+	}
+	return u, err
+}
+
+// keepAnAdmin refuses that an admin leaves the tenant without one. An operator
+// may: it can put one back.
+func (t *tx) keepAnAdmin(tenantID, userID string) error {
+	if t.caller.Operator {
+		return nil
+	}
+	is, err := exists(t, `SELECT 1 FROM membership WHERE tenant_id = ? AND user_id = ? AND role = 'admin'`, tenantID, userID)
+	if err != nil || !is {
+		return err
+	}
+	other, err := exists(t, `SELECT 1 FROM membership WHERE tenant_id = ? AND user_id <> ? AND role = 'admin'`, tenantID, userID)
+	if err == nil && !other {
+		err = cloud.Errorf(cloud.CodeConflict, "This is the tenant's last admin; make another user admin first.")
+	}
+	return err
+}
+
+func (t *tx) setMember(tenantID, userID string, role cloud.Role) error {
+	if _, err := liveTenant(t, tenantID); err != nil {
+		return err
+	}
+	_, err := t.exec(`
+		INSERT INTO membership (
+		  user_id,
+		  tenant_id,
+		  role,
+		  created_at,
+		  updated_at
+		) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (user_id, tenant_id) DO UPDATE
+		SET role = excluded.role,
+		    updated_at = excluded.updated_at,
+		    revision = membership.revision + 1`,
+		userID,
+		tenantID,
+		string(role),
+		stamp(t.now),
+		stamp(t.now),
+	)
+	t.identityChanged = true
+	return err
+}
