@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"lodge/cloud"
@@ -34,14 +35,16 @@ type Accounts struct {
 	Cost     Cost
 	NewID    func() string
 
-	decoy string
+	// decoy is made with the first login: making it takes as much memory as a login,
+	// and a lodged that serves no tenants shall not have taken it.
+	decoy func() string
 }
 
 // NewAccounts makes Accounts with the default bounds.
 func NewAccounts(rows Rows, refusals Refusals, newID func() string) *Accounts {
 	return &Accounts{
 		Rows: rows, Refusals: refusals, NewID: newID, Cost: DefaultCost,
-		Limiter: NewLimiter(LimitOptions{}), Gate: NewGate(2, 32), decoy: Decoy(DefaultCost),
+		Limiter: NewLimiter(LimitOptions{}), Gate: NewGate(2, 32), decoy: sync.OnceValue(func() string { return Decoy(DefaultCost) }),
 	}
 }
 
@@ -78,15 +81,16 @@ func (a *Accounts) verify(ctx context.Context, name, password string) (userID st
 	if err != nil {
 		return "", false, err
 	}
-	there := hash != "" && len(password) <= MaxPassword
-	if !there {
-		hash, password = a.decoy, ""
-	}
 	leave, err := a.Gate.Enter(ctx)
 	if err != nil {
 		return "", false, err
 	}
 	defer leave()
+	decoy := a.decoy() // also where it is not needed: the first login must tell nothing either
+	there := hash != "" && len(password) <= MaxPassword
+	if !there {
+		hash, password = decoy, ""
+	}
 	return userID, VerifyPassword(password, hash) && there, nil
 }
 
