@@ -47,7 +47,6 @@ type User struct {
 	Email       string
 	Operator    bool
 	HasPassword bool
-	LockedUntil time.Time // after too many failed logins; zero or past: not locked
 	Memberships []Membership
 	DeletedAt   time.Time
 }
@@ -72,9 +71,6 @@ const (
 	ScopeUsage Scope = "usage" // usage and prices only, for billing programs
 )
 
-// Scopes are all scopes by name.
-func Scopes() []Scope { return []Scope{ScopeAll, ScopeRead, ScopeUsage} }
-
 // TokenKind tells tokens that were asked for from those that a login gave.
 type TokenKind string
 
@@ -97,11 +93,6 @@ type Token struct {
 	ExpiresAt  time.Time // zero: never
 	LastUsedAt time.Time // to the minute; zero: never
 	RevokedAt  time.Time
-}
-
-// Live reports whether the token may be used.
-func (t Token) Live(now time.Time) bool {
-	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
 }
 
 // Identity is who stands behind a token: what a request may be made as.
