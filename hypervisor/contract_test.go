@@ -118,12 +118,9 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 	return site
 }
 
-// dial opens a connection of the test's own.
+// dial opens a connection of the test's own. The link's event loop serves it too.
 func dial(t testing.TB, uri string) *libvirt.Connect {
 	t.Helper()
-	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
-		t.Fatal(err)
-	}
 	conn, err := libvirt.NewConnect(uri)
 	if err != nil {
 		t.Fatal(err)

@@ -69,24 +69,18 @@ type Link struct {
 	trimming bool             // a timer for that runs
 }
 
-var eventLoop sync.Once
+var loopOnce sync.Once
 
-// startEventLoop runs libvirt's own loop, which notices a lost connection while
-// no call is on its way and answers keep-alive messages. libvirt wants it
-// registered before the first connection is opened, once per process; it has no
-// way to be taken back.
+// startEventLoop runs the loop that notices a lost connection while no call is
+// on its way and answers keep-alive messages. libvirt wants it registered before
+// the first connection is opened, once per process.
 func startEventLoop() {
-	eventLoop.Do(func() {
-		if err := libvirt.EventRegisterDefaultImpl(); err != nil {
+	loopOnce.Do(func() {
+		l, err := newEventLoop()
+		if err != nil || libvirt.EventRegisterImpl(l) != nil {
 			return // no libvirt on this machine: dialling says so
 		}
-		go func() {
-			for {
-				if err := libvirt.EventRunDefaultImpl(); err != nil {
-					time.Sleep(100 * time.Millisecond) // do not spin on a loop that refuses
-				}
-			}
-		}()
+		go l.run()
 	})
 }
 
