@@ -21,6 +21,7 @@ func (h *Host) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) error 
 	if err := checkSpec(spec); err != nil {
 		return err
 	}
+	defer h.whole.forget(spec.ID)
 	err := virt.Do(ctx, h.link, "ensure network "+spec.ID, func(c *libvirt.Connect) error {
 		f, ok, err := h.find(c, spec.ID)
 		if err != nil {
@@ -198,6 +199,7 @@ func autostart(n *libvirt.Network) error {
 // RemoveNetwork stops and undefines the network, with its bridge and dnsmasq;
 // nil when it is not there, or is somebody else's.
 func (h *Host) RemoveNetwork(ctx context.Context, id string) error {
+	defer h.whole.forget(id)
 	err := virt.Do(ctx, h.link, "remove network "+id, func(c *libvirt.Connect) error {
 		f, ok, err := h.find(c, id)
 		if cloud.CodeOf(err) == cloud.CodeNetwork {

@@ -35,6 +35,7 @@ type Host struct {
 
 	loose  recent // whether a guest's NIC has no bridge
 	fences fences // what is known of the firewall's rules
+	whole  whole  // networks with nothing left to do, a moment ago
 }
 
 // Open needs no answer from libvirt.
@@ -120,31 +121,25 @@ func ours(x *libvirtxml.Network) bool {
 
 // LookNetworks reports the networks with the ids, or all of lodge's when ids is
 // nil, with their fixed leases. Only a look at all lists the firewall's rules; one
-// at some says what that has found. Returns CodeHypervisor and CodeTimeout as
+// at some says what that has found, and repeats for a second what it saw of networks
+// that were whole. Returns CodeHypervisor and CodeTimeout as
 // virt.Call does, and CodeNetwork when libvirt refuses.
 func (h *Host) LookNetworks(ctx context.Context, ids []string) (map[string]cloud.HostNetwork, error) {
+	now := time.Now()
+	if ids != nil {
+		known, unknown, err := h.known(ids, now)
+		if err != nil {
+			return nil, netError(err, "The host's networks could not be looked at.")
+		}
+		if len(unknown) == 0 {
+			return known, nil
+		}
+	}
 	saw, err := virt.Call(ctx, h.link, "look at networks", func(c *libvirt.Connect) (sight, error) {
 		if ids == nil {
 			return h.lookAll(c)
 		}
-		seen := sight{nets: make(map[string]cloud.HostNetwork, len(ids)), fences: make(map[string]fence)}
-		for _, id := range ids {
-			f, ok, err := h.find(c, id)
-			if cloud.CodeOf(err) == cloud.CodeNetwork {
-				continue // somebody else's
-			}
-			if err != nil {
-				return sight{}, err
-			}
-			if ok {
-				err := h.addTo(seen, f)
-				_ = f.net.Free()
-				if err != nil {
-					return sight{}, err
-				}
-			}
-		}
-		return seen, nil
+		return h.lookSome(c, ids)
 	})
 	if err != nil {
 		return nil, netError(err, "The host's networks could not be looked at.")
@@ -152,7 +147,6 @@ func (h *Host) LookNetworks(ctx context.Context, ids []string) (map[string]cloud
 	if ids == nil {
 		h.lookFences(ctx, saw.fences)
 	}
-	now := time.Now()
 	for id := range saw.fences {
 		if h.fences.get(id).worn(now) {
 			n := saw.nets[id]
@@ -160,7 +154,29 @@ func (h *Host) LookNetworks(ctx context.Context, ids []string) (map[string]cloud
 			saw.nets[id] = n
 		}
 	}
+	h.whole.saw(saw.nets, now)
 	return saw.nets, nil
+}
+
+func (h *Host) lookSome(c *libvirt.Connect, ids []string) (sight, error) {
+	seen := sight{nets: make(map[string]cloud.HostNetwork, len(ids)), fences: make(map[string]fence)}
+	for _, id := range ids {
+		f, ok, err := h.find(c, id)
+		if cloud.CodeOf(err) == cloud.CodeNetwork {
+			continue // somebody else's
+		}
+		if err != nil {
+			return sight{}, err
+		}
+		if ok {
+			err := h.addTo(seen, f)
+			_ = f.net.Free()
+			if err != nil {
+				return sight{}, err
+			}
+		}
+	}
+	return seen, nil
 }
 
 // sight is what a look has seen: the networks, and what the firewall owes those
