@@ -15,7 +15,8 @@ import (
 )
 
 // CreateDisk makes a volume: a qcow2 overlay on an image, or a blank qcow2 when
-// the spec names no image. It returns nil when the volume is there already, and
+// the spec names no image. libvirt makes the first of each kind, and the others
+// are cast from that (mould.go). It returns nil when the volume is there already, and
 // makes it anew when a crash left it half-made. Returns CodeStorage when the
 // image is missing or larger than the volume, or when another file is in the
 // way, which is left alone; CodeDiskFull when there is no room; CodeHypervisor
@@ -47,6 +48,10 @@ func (p *Pool) CreateDisk(ctx context.Context, spec cloud.DiskSpec) error {
 	if err := p.checkSpace(0); err != nil {
 		return err
 	}
+	kind := mouldOf(size, backing)
+	if m := p.moulds.get(kind); m != nil {
+		return p.cast(f, m)
+	}
 	xml, err := volumeXML(f, size, backing)
 	if err != nil {
 		return err
@@ -61,6 +66,7 @@ func (p *Pool) CreateDisk(ctx context.Context, spec cloud.DiskSpec) error {
 		return cloud.Wrap(cloud.CodeStorage, fmt.Errorf("%s: libvirt made it and it is not right: %d bytes: %w", p.path(f), has, errors.Join(err, fs.ErrInvalid)),
 			"The disk could not be made on the host.")
 	}
+	p.moulds.learn(kind, p.path(f))
 	return nil
 }
 

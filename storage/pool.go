@@ -36,6 +36,7 @@ type Pool struct {
 	link    *virt.Link
 	ownLink bool
 	name    string // of the libvirt pool
+	moulds  moulds
 }
 
 // Open takes the directory into use: makes it when it is missing and removes

@@ -10,17 +10,17 @@ import (
 	"lodge/virt/tally"
 )
 
-func TestAVolumeCostsTwoCallsToLibvirtAndALookNone(t *testing.T) {
+func TestAVolumeCostsFewCallsToLibvirtAndALookNone(t *testing.T) {
 	needWorld(t)
 	door := tally.Open(t)
 	link := virt.Open(virt.Options{URI: door.URI})
 	defer link.Close()
 	p := open(t, storage.Options{Link: link})
 	ctx := context.Background()
-	create := func(n int) func() error {
-		return func() error { return p.CreateDisk(ctx, cloud.DiskSpec{ID: id(n), SizeGiB: 1}) }
+	create := func(n, gib int) func() error {
+		return func() error { return p.CreateDisk(ctx, cloud.DiskSpec{ID: id(n), SizeGiB: gib}) }
 	}
-	if err := create(1)(); err != nil { // makes the pool
+	if err := create(1, 1)(); err != nil { // makes the pool
 		t.Fatal(err)
 	}
 	door.Calls()
@@ -29,10 +29,12 @@ func TestAVolumeCostsTwoCallsToLibvirtAndALookNone(t *testing.T) {
 		do   func() error
 		want int
 	}{
-		{"create", create(2), 2}, // the pool, the volume; no refresh
-		{"create again", create(2), 0},
+		{"create, the first of its size", create(2, 2), 2}, // the pool, the volume; no refresh
+		{"create again", create(2, 2), 0},
+		{"create, the second of its size", create(3, 2), 0}, // cast
 		{"look", func() error { _, err := p.LookDisks(ctx, nil); return err }, 0},
 		{"remove", func() error { return p.RemoveDisk(ctx, cloud.DiskVolume, id(2)) }, 3}, // libvirt is told
+		{"remove one that libvirt does not know", func() error { return p.RemoveDisk(ctx, cloud.DiskVolume, id(3)) }, 2},
 		{"remove again", func() error { return p.RemoveDisk(ctx, cloud.DiskVolume, id(2)) }, 0},
 	} {
 		if err := tt.do(); err != nil {

@@ -286,14 +286,15 @@ func TestAStoppedOrForgottenPoolComesBack(t *testing.T) {
 	p := open(t, storage.Options{})
 	ctx := context.Background()
 	for i, undo := range [][]string{{"pool-destroy"}, {"pool-destroy", "pool-undefine"}} {
-		if err := p.CreateDisk(ctx, cloud.DiskSpec{ID: id(10 + i), SizeGiB: 1}); err != nil {
+		// Each of another size: the second of a kind needs no libvirt.
+		if err := p.CreateDisk(ctx, cloud.DiskSpec{ID: id(10 + i), SizeGiB: 1 + i}); err != nil {
 			t.Fatal(err)
 		}
 		for _, do := range undo {
 			run(t, "virsh", do, p.Name())
 		}
 	}
-	if err := p.CreateDisk(ctx, cloud.DiskSpec{ID: id(20), SizeGiB: 1}); err != nil {
+	if err := p.CreateDisk(ctx, cloud.DiskSpec{ID: id(20), SizeGiB: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if seen := look(t, p); len(seen) != 3 {
@@ -316,7 +317,7 @@ func TestWhileLibvirtIsAwayLooksAnswerAndCreatesSaySo(t *testing.T) {
 	}
 	run(t, control, "stop")
 	begin := time.Now()
-	wantCode(t, p.CreateDisk(ctx, cloud.DiskSpec{ID: id(2), SizeGiB: 1}), cloud.CodeHypervisor)
+	wantCode(t, p.CreateDisk(ctx, cloud.DiskSpec{ID: id(2), SizeGiB: 2}), cloud.CodeHypervisor)
 	if d := time.Since(begin); d > time.Second {
 		t.Errorf("it took %s to say that libvirt is away", d)
 	}
@@ -324,7 +325,7 @@ func TestWhileLibvirtIsAwayLooksAnswerAndCreatesSaySo(t *testing.T) {
 		t.Errorf("seen %+v", seen)
 	}
 	run(t, control, "start")
-	until(t, func() bool { return p.CreateDisk(ctx, cloud.DiskSpec{ID: id(2), SizeGiB: 1}) == nil })
+	until(t, func() bool { return p.CreateDisk(ctx, cloud.DiskSpec{ID: id(2), SizeGiB: 2}) == nil })
 }
 
 func until(t testing.TB, ok func() bool) {
