@@ -158,7 +158,7 @@ func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 	spec := guestSpec(w, s)
 	if s.Guest == nil || s.Guest.Digest != spec.Digest() {
 		d.Record.Task = building(w)
-		d.Steps = append(d.Steps, Step{Verb: VerbDefine, ID: w.ID, Guest: &spec})
+		d.Steps = append(d.Steps, define(w, s, spec))
 		return
 	}
 	planPower(d, w, *s.Guest, s.AskedAt, now)
@@ -166,6 +166,17 @@ func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 		d.Record.ObservedGeneration = w.Generation
 		d.Record.Task = cloud.TaskNone
 	}
+}
+
+// define makes the definition. The first one of a wanted instance is started at
+// once: nothing that a look could show would change that, and each look costs
+// every create its calls. All other starts are decided on what is seen.
+func define(w cloud.InstanceWish, s Seen, spec cloud.GuestSpec) Step {
+	step := Step{Verb: VerbDefine, ID: w.ID, Guest: &spec}
+	if s.Guest == nil && building(w) == cloud.TaskCreating && w.Power == cloud.PowerOn {
+		step.Start, step.Boots = true, w.Boots
+	}
+	return step
 }
 
 // planParts makes what a guest needs before it can be defined. It reports

@@ -76,6 +76,28 @@ func guest(w cloud.InstanceWish, state cloud.GuestState, change ...func(*cloud.G
 	return s
 }
 
+// Only the first definition of an instance that shall run is started without
+// another look: every other start has reasons that the look has to show.
+func TestTheFirstDefinitionIsStartedAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		what  string
+		w     cloud.InstanceWish
+		s     Seen
+		start bool
+	}{
+		{"new", wished(), parts(), true},
+		{"new, wanted off", wished(func(w *cloud.InstanceWish) { w.Power = cloud.PowerOff }), parts(), false},
+		{"undefined by hand while it ran", wished(running), parts(), false},
+		{"undefined by hand while it was off", wished(stopped), parts(), false},
+		{"new, and defined by a lodged that died", wished(), guest(wished(), cloud.GuestOff, func(g *cloud.Guest) { g.Digest = "" }), false},
+	} {
+		d := Plan(tt.w, tt.s, t0)
+		if len(d.Steps) != 1 || d.Steps[0].Verb != VerbDefine || d.Steps[0].Start != tt.start {
+			t.Errorf("%s: %+v", tt.what, d.Steps)
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	off := func(r cloud.OffReason) func(*cloud.Guest) { return func(g *cloud.Guest) { g.OffReason = r } }
 	deleted := func(w *cloud.InstanceWish) { w.DeletedAt = t0; w.Generation++ }

@@ -24,7 +24,10 @@ func (l *Loop) do(ctx context.Context, s Step) error {
 	case VerbRemoveNetwork:
 		return l.Nets.RemoveNetwork(ctx, s.ID)
 	case VerbDefine:
-		return l.Guests.DefineGuest(ctx, *s.Guest)
+		if err := l.Guests.DefineGuest(ctx, *s.Guest); err != nil || !s.Start {
+			return err
+		}
+		return l.Guests.PowerGuest(ctx, s.ID, cloud.ActStart)
 	case VerbPower:
 		return l.Guests.PowerGuest(ctx, s.ID, s.Power)
 	case VerbRemoveGuest:

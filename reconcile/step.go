@@ -37,6 +37,8 @@ type Step struct {
 	Network *cloud.NetworkSpec
 	// Boots is the number of wanted reboots that the step fulfils; 0 none.
 	Boots int64
+	// Start: the definition is started as soon as the host has taken it.
+	Start bool
 }
 
 // String names the step for the log.
