@@ -24,7 +24,7 @@ type daemon struct {
 	http *http.Client
 	used []time.Duration // CPU time of each burst
 
-	machine time.Duration // CPU time of the machine when the last burst was over
+	machine time.Duration // CPU time of the machine in the last burst
 }
 
 func (b *bench) daemon(name string, flags ...string) (*daemon, error) {

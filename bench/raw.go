@@ -25,7 +25,7 @@ type raw struct {
 	backing  string
 	format   string
 	n        atomic.Int64
-	machine  time.Duration // CPU time of the machine when the last burst was over
+	machine  time.Duration // CPU time of the machine in the last burst
 }
 
 type rawGuest struct {
@@ -243,15 +243,13 @@ func (b *bench) burst() error {
 	}
 	var theirs, ours, theirCPU, ourCPU []time.Duration
 	lodge := func() error {
-		used := machineCPU()
 		took, err := d.burst(n)
-		ours, ourCPU = append(ours, took), append(ourCPU, d.machine-used)
+		ours, ourCPU = append(ours, took), append(ourCPU, d.machine)
 		return err
 	}
 	calls := func() error {
-		used := machineCPU()
 		took, err := r.burst(n, width)
-		theirs, theirCPU = append(theirs, took), append(theirCPU, r.machine-used)
+		theirs, theirCPU = append(theirs, took), append(theirCPU, r.machine)
 		return err
 	}
 	for i := range b.rounds {
@@ -276,11 +274,14 @@ func (b *bench) burst() error {
 }
 
 func (r *raw) burst(n, width int) (time.Duration, error) {
+	if err := warmMemory(); err != nil {
+		return 0, err
+	}
 	guests := make([]rawGuest, n)
-	start := time.Now()
+	start, used := time.Now(), machineCPU()
 	err := parallel(n, width, func(i int) (err error) { guests[i], err = r.make(); return err })
 	took := time.Since(start)
-	r.machine = machineCPU()
+	r.machine = machineCPU() - used
 	if err != nil {
 		return 0, err
 	}
@@ -306,13 +307,16 @@ func parallel(n, width int, f func(int) error) error {
 }
 
 func (d *daemon) burst(n int) (time.Duration, error) {
+	if err := warmMemory(); err != nil {
+		return 0, err
+	}
 	before, err := d.cpu()
 	if err != nil {
 		return 0, err
 	}
 	prefix := "b" + strings.ToLower(uuid.NewString()[:6])
 	ids := make([]string, n)
-	start := time.Now()
+	start, used := time.Now(), machineCPU()
 	err = parallel(n, 8, func(i int) error {
 		var inst instance
 		err := d.call("POST", "/v1/instances", small(fmt.Sprintf("%s-%d", prefix, i)), &inst)
@@ -337,7 +341,7 @@ func (d *daemon) burst(n int) (time.Duration, error) {
 		}
 	}
 	took := time.Since(start)
-	d.machine = machineCPU()
+	d.machine = machineCPU() - used
 	cpu, err := d.cpu()
 	if err != nil {
 		return 0, err
