@@ -36,6 +36,7 @@ type Options struct {
 	Members  Members
 	Tokens   Tokens
 	Quotas   Quotas
+	SignOn   SignOn // nil: there is no identity provider
 
 	Now   func() time.Time
 	NewID func() string // a new UUID
@@ -127,6 +128,9 @@ func (s *server) routes() []route {
 		{"GET", "/v1/networks/{id}", viewer, s.getNetwork},
 		{"GET", "/v1/hosts", operator, s.listHosts},
 		{"POST", "/v1/sessions", open, s.login},
+		{"GET", "/v1/sessions/oidc", open, s.getSignOn},
+		{"POST", "/v1/sessions/oidc", open, s.finishSignOn},
+		{"POST", "/v1/sessions/oidc/start", open, s.startSignOn},
 		{"DELETE", "/v1/sessions/current", viewer, s.logout},
 		{"GET", "/v1/whoami", viewer, s.whoami},
 		{"POST", "/v1/users", operator, s.createUser},
@@ -134,6 +138,8 @@ func (s *server) routes() []route {
 		{"GET", "/v1/users/{user}", viewer, s.getUser},
 		{"DELETE", "/v1/users/{user}", operator, s.deleteUser},
 		{"PUT", "/v1/users/{user}/password", viewer, s.setPassword},
+		{"PUT", "/v1/users/{user}/identity", operator, s.linkUser},
+		{"DELETE", "/v1/users/{user}/identity", operator, s.unlinkUser},
 		{"GET", "/v1/tenants/{id}/members", viewer, s.listMembers},
 		{"PUT", "/v1/tenants/{id}/members/{user}", admin, s.setMember},
 		{"DELETE", "/v1/tenants/{id}/members/{user}", admin, s.removeMember},

@@ -22,8 +22,10 @@ const (
 // notOnce are the routes whose answers are not kept: each has a secret in it, or
 // comes long after its bytes began.
 var notOnce = map[string]string{
-	"/v1/sessions": "a login is a new session each time",
-	"/v1/tokens":   "its answer has a secret, which is not kept; look for the token by its name",
+	"/v1/sessions":            "a login is a new session each time",
+	"/v1/sessions/oidc":       "a login is good once",
+	"/v1/sessions/oidc/start": "a login is a new one each time",
+	"/v1/tokens":              "its answer has a secret, which is not kept; look for the token by its name",
 }
 
 // once reads the Idempotency-Key of a POST; nil without one.

@@ -109,6 +109,12 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"name":"new"}`
 	case "PUT /v1/users/{user}/password":
 		body = `{"password":"another few words","current":"` + goodPassword + `"}`
+	case "PUT /v1/users/{user}/identity":
+		body = `{"issuer":"https://id.example","subject":"s"}`
+	case "POST /v1/sessions/oidc/start":
+		body = `{"redirect_uri":"http://127.0.0.1:4711/callback"}`
+	case "POST /v1/sessions/oidc":
+		body = `{"login":"made up","state":"s","code":"c"}`
 	case "PUT /v1/tenants/{id}/members/{user}":
 		body = `{"role":"viewer"}`
 	case "PATCH /v1/tenants/{id}/quota", "PATCH /v1/quota":

@@ -22,6 +22,10 @@ func (s *server) login(w http.ResponseWriter, r *http.Request, c cloud.Caller) e
 	if err != nil {
 		return err
 	}
+	return s.replySession(w, r, secret, k)
+}
+
+func (s *server) replySession(w http.ResponseWriter, r *http.Request, secret string, k cloud.Token) error {
 	self := cloud.Caller{UserID: k.UserID, Role: cloud.RoleViewer}
 	u, err := s.Users.User(r.Context(), self, k.UserID)
 	if err != nil {

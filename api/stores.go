@@ -132,6 +132,23 @@ type Users interface {
 	User(ctx context.Context, c cloud.Caller, idOrName string) (cloud.User, error)
 	Users(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.User, next string, err error)
 	DeleteUser(ctx context.Context, c cloud.Caller, now time.Time, idOrName string) error
+	// LinkUser says who a user is at an identity provider; "" and "" are nobody.
+	LinkUser(ctx context.Context, c cloud.Caller, now time.Time, idOrName, issuer, subject string) (cloud.User, error)
+}
+
+// SignOn lets users in whom an identity provider knows. c has the address and the
+// request only.
+type SignOn interface {
+	Provider() (issuer, clientID string)
+	// StartSignOn begins a login. Without a redirectURI the person ends it on another
+	// machine. Returns CodeInvalid for a redirectURI that is not one of lodge's,
+	// CodeUnavailable while the provider does not answer, CodeLockedOut.
+	StartSignOn(ctx context.Context, c cloud.Caller, now time.Time, redirectURI string) (cloud.SignOn, error)
+	// FinishSignOn opens a session; still is set in its place while the person has not
+	// answered. Returns CodeUnauthorized for a login that is not good (any more),
+	// CodeForbidden for somebody who is no user, CodeNameTaken, CodeUnavailable,
+	// CodeLockedOut.
+	FinishSignOn(ctx context.Context, c cloud.Caller, now time.Time, login, state, code string) (secret string, k cloud.Token, still *cloud.SignOn, err error)
 }
 
 // Members keeps who is in which tenant.

@@ -107,6 +107,7 @@ func (s *server) setPassword(w http.ResponseWriter, r *http.Request, c cloud.Cal
 func wireUser(u cloud.User) wire.User {
 	return wire.User{
 		ID: u.ID, Name: u.Name, Email: u.Email, Operator: u.Operator, HasPassword: u.HasPassword,
+		Issuer: u.Issuer, Subject: u.Subject,
 		Memberships: wireMemberships(u.Memberships),
 		CreatedAt:   wireTime(u.CreatedAt), UpdatedAt: wireTime(u.UpdatedAt), Revision: u.Revision,
 	}

@@ -149,7 +149,7 @@ func (o *OIDC) Finish(ctx context.Context, now time.Time, sealed, state, code st
 	if err != nil {
 		return Person{}, err
 	}
-	if subtle.ConstantTimeCompare([]byte(state), []byte(in.State)) != 1 {
+	if in.Device != "" || subtle.ConstantTimeCompare([]byte(state), []byte(in.State)) != 1 {
 		return Person{}, cloud.Errorf(cloud.CodeUnauthorized, "The login that came back is not the one that was started; start again.")
 	}
 	if code == "" || len(code) > maxCode {
@@ -164,9 +164,17 @@ func (o *OIDC) Finish(ctx context.Context, now time.Time, sealed, state, code st
 	if err != nil {
 		return Person{}, o.exchangeError(err)
 	}
+	return o.holder(ctx, now, is, token, func(id *oidc.IDToken) error { return checkNonce(id, in.Nonce) })
+}
+
+// holder is the person whom the issuer has given the tokens for.
+func (o *OIDC) holder(ctx context.Context, now time.Time, is *issuer, token *oauth2.Token, bound func(*oidc.IDToken) error) (Person, error) {
 	raw, _ := token.Extra("id_token").(string)
-	id, c, err := o.verify(ctx, now, is, raw, in.Nonce)
+	id, c, err := o.verify(ctx, now, is, raw)
 	if err != nil {
+		return Person{}, err
+	}
+	if err := bound(id); err != nil {
 		return Person{}, err
 	}
 	if id.AccessTokenHash != "" {
@@ -192,14 +200,17 @@ func (o *OIDC) VerifyIDToken(ctx context.Context, now time.Time, raw, nonce stri
 	if err != nil {
 		return Person{}, err
 	}
-	id, c, err := o.verify(ctx, now, is, raw, nonce)
+	id, c, err := o.verify(ctx, now, is, raw)
 	if err != nil {
+		return Person{}, err
+	}
+	if err := checkNonce(id, nonce); err != nil {
 		return Person{}, err
 	}
 	return o.person(id.Subject, c)
 }
 
-func (o *OIDC) verify(ctx context.Context, now time.Time, is *issuer, raw, nonce string) (*oidc.IDToken, claims, error) {
+func (o *OIDC) verify(ctx context.Context, now time.Time, is *issuer, raw string) (*oidc.IDToken, claims, error) {
 	if raw == "" || len(raw) > maxIDToken {
 		return nil, nil, badToken(errors.New("no ID token, or one that is too long"))
 	}
@@ -215,9 +226,6 @@ func (o *OIDC) verify(ctx context.Context, now time.Time, is *issuer, raw, nonce
 	if err != nil {
 		return nil, nil, badToken(err)
 	}
-	if nonce == "" || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
-		return nil, nil, badToken(errors.New("the nonce is another one"))
-	}
 	if id.Subject == "" || len(id.Subject) > maxSubject {
 		return nil, nil, badToken(errors.New("no subject, or one that is too long"))
 	}
@@ -232,6 +240,14 @@ func (o *OIDC) verify(ctx context.Context, now time.Time, is *issuer, raw, nonce
 		return nil, nil, badToken(errors.New("the token was given to another client"))
 	}
 	return id, c, nil
+}
+
+// checkNonce refuses a token that answers another request.
+func checkNonce(id *oidc.IDToken, nonce string) error {
+	if nonce == "" || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
+		return badToken(errors.New("the nonce is another one"))
+	}
+	return nil
 }
 
 func badToken(cause error) error {

@@ -75,6 +75,12 @@ func (o *OIDC) issuer(ctx context.Context, now time.Time) (*issuer, error) {
 	return nil, o.away(o.look.err)
 }
 
+// Look asks the issuer who it is. Returns CodeUnavailable when it does not answer.
+func (o *OIDC) Look(ctx context.Context, now time.Time) error {
+	_, err := o.issuer(ctx, now)
+	return err
+}
+
 // away is CodeUnavailable, with the sentence that fits the cause.
 func (o *OIDC) away(cause error) error {
 	var other *oidc.IssuerMismatchError
@@ -101,6 +107,9 @@ func (o *OIDC) discover(ctx context.Context) (*issuer, error) {
 	urls := []string{e.AuthURL, e.TokenURL, more.Keys}
 	if info := p.UserInfoEndpoint(); info != "" {
 		urls = append(urls, info)
+	}
+	if e.DeviceAuthURL != "" {
+		urls = append(urls, e.DeviceAuthURL)
 	}
 	for _, u := range urls {
 		if !o.mayAsk(u) {

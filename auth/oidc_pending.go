@@ -25,6 +25,10 @@ type pending struct {
 	Verifier string `json:"v"`
 	Redirect string `json:"r"`
 	Expires  int64  `json:"e"` // seconds since 1970
+
+	// Of a login that ends on another machine.
+	Device   string `json:"d,omitempty"` // the device code
+	Interval int    `json:"i,omitempty"` // seconds between two looks
 }
 
 // sealer closes a pending login so that only lodge can read or change it, and
@@ -68,7 +72,7 @@ func (s sealer) open(now time.Time, sealed string) (pending, error) {
 		return pending{}, cloud.Wrap(cloud.CodeUnauthorized, err, "The login that came back was not started here; start again.")
 	}
 	if now.Unix() >= p.Expires {
-		return pending{}, cloud.Errorf(cloud.CodeUnauthorized, "The login took longer than %d minutes; start again.", int(LoginTime.Minutes()))
+		return pending{}, cloud.Errorf(cloud.CodeUnauthorized, "The login took too long; start again.")
 	}
 	return p, nil
 }

@@ -10,7 +10,7 @@ type AuditEntry struct {
 	UserID    string
 	UserName  string
 	TokenID   string
-	Via       string // "socket", "token", "login"
+	Via       string // "socket", "token", "login", "oidc"
 	Address   string
 	RequestID string
 	Action    string // "instance.create"

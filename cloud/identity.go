@@ -47,6 +47,8 @@ type User struct {
 	Email       string
 	Operator    bool
 	HasPassword bool
+	Issuer      string // with Subject: who it is at an identity provider; "" for nobody
+	Subject     string
 	Memberships []Membership
 	DeletedAt   time.Time
 }

@@ -157,21 +157,25 @@ func (d *DB) RecordTokenUse(ctx context.Context, now time.Time) error {
 // longer than a day ago are forgotten with it.
 func (d *DB) OpenSession(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (k cloud.Token, err error) {
 	err = d.write(ctx, now, c, "session.open", func(t *tx) error {
-		u, err := liveUser(t, n.UserID)
-		if err != nil {
-			return err
-		}
-		t.caller.UserID, t.caller.UserName = u.ID, u.Name
-		n.Kind, n.Role, n.TenantID = cloud.TokenSession, cloud.RoleAdmin, ""
-		if u.Operator {
-			n.Role = cloud.RoleOperator
-		}
-		_, err = t.exec(`DELETE FROM token WHERE kind = 'session' AND expires_at < ?`, stamp(t.now.Add(-24*time.Hour)))
-		if err != nil {
-			return err
-		}
-		k, err = t.createToken(n, hash)
+		k, err = t.openSession(n, hash)
 		return err
 	})
 	return k, err
+}
+
+func (t *tx) openSession(n cloud.NewToken, hash string) (cloud.Token, error) {
+	u, err := liveUser(t, n.UserID)
+	if err != nil {
+		return cloud.Token{}, err
+	}
+	t.caller.UserID, t.caller.UserName = u.ID, u.Name
+	n.Kind, n.Role, n.TenantID = cloud.TokenSession, cloud.RoleAdmin, ""
+	if u.Operator {
+		n.Role = cloud.RoleOperator
+	}
+	_, err = t.exec(`DELETE FROM token WHERE kind = 'session' AND expires_at < ?`, stamp(t.now.Add(-24*time.Hour)))
+	if err != nil {
+		return cloud.Token{}, err
+	}
+	return t.createToken(n, hash)
 }

@@ -690,3 +690,8 @@ CREATE TABLE idempotency (
 );
 
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+CREATE TABLE oidc_login (
+  id      TEXT   NOT NULL PRIMARY KEY,
+  ends_at BIGINT NOT NULL
+);

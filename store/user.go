@@ -14,6 +14,8 @@ const userColumns = `
 		  email,
 		  operator,
 		  password_hash <> '',
+		  issuer,
+		  subject,
 		  labels,
 		  created_at,
 		  updated_at,
@@ -29,6 +31,8 @@ func scanUser(rows *sql.Rows) (u cloud.User, err error) {
 		&u.Email,
 		&u.Operator,
 		&u.HasPassword,
+		&u.Issuer,
+		&u.Subject,
 		&meta.labels,
 		&meta.createdAt,
 		&meta.updated,
@@ -195,8 +199,8 @@ func (d *DB) SetPassword(ctx context.Context, c cloud.Caller, now time.Time, idO
 	})
 }
 
-// DeleteUser ends a user, its memberships and its tokens; the audit log keeps
-// its name. The last operator with a way in stays.
+// DeleteUser ends a user, its memberships, its tokens and its link to an identity
+// provider; the audit log keeps its name. The last operator with a way in stays.
 //
 // Returns CodeForbidden for anybody but an operator, CodeNotFound, CodeConflict
 // for the caller itself.
@@ -217,6 +221,8 @@ func (d *DB) DeleteUser(ctx context.Context, c cloud.Caller, now time.Time, idOr
 			UPDATE "user"
 			SET deleted_at = ?,
 			    password_hash = '',
+			    issuer = '',
+			    subject = '',
 			    updated_at = ?,
 			    revision = revision + 1
 			WHERE id = ?`, stamp(t.now), stamp(t.now), u.ID)
@@ -245,19 +251,4 @@ func (d *DB) Credentials(ctx context.Context, name string) (userID, passwordHash
 		return "", "", nil
 	}
 	return userID, passwordHash, fail("read credentials", err)
-}
-
-// UserOfSubject is the user that a person at an OpenID issuer is; "" for none.
-func (d *DB) UserOfSubject(ctx context.Context, issuer, subject string) (userID string, err error) {
-	err = d.read(ctx).row(`
-		SELECT id
-		FROM "user"
-		WHERE issuer = ?
-		  AND subject = ?
-		  AND subject <> ''
-		  AND deleted_at IS NULL`, issuer, subject).Scan(&userID)
-	if err == sql.ErrNoRows {
-		return "", nil
-	}
-	return userID, fail("read user", err)
 }

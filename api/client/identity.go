@@ -13,6 +13,44 @@ func (c *Client) Login(ctx context.Context, in wire.Login) (wire.Session, error)
 	return call[wire.Session](ctx, c, "POST", "/v1/sessions", nil, in)
 }
 
+// SignOnProvider says where people log in who have no password; not_found where
+// there is no such place.
+func (c *Client) SignOnProvider(ctx context.Context) (wire.SignOnProvider, error) {
+	return call[wire.SignOnProvider](ctx, c, "GET", "/v1/sessions/oidc", nil, nil)
+}
+
+// StartSignOn begins a login at the identity provider.
+func (c *Client) StartSignOn(ctx context.Context, in wire.StartSignOn) (wire.SignOn, error) {
+	return call[wire.SignOn](ctx, c, "POST", "/v1/sessions/oidc/start", nil, in)
+}
+
+// FinishSignOn ends such a login. While the person has not answered there is no
+// session, and still is what to send next.
+func (c *Client) FinishSignOn(ctx context.Context, in wire.FinishSignOn) (s wire.Session, still *wire.SignOn, err error) {
+	var either struct {
+		wire.Session
+		Login           string `json:"login"`
+		IntervalSeconds int    `json:"interval_seconds"`
+	}
+	if err := c.call(ctx, "POST", "/v1/sessions/oidc", nil, in, &either); err != nil {
+		return s, nil, err
+	}
+	if either.Token == "" {
+		return s, &wire.SignOn{Login: either.Login, IntervalSeconds: either.IntervalSeconds, ExpiresAt: either.ExpiresAt}, nil
+	}
+	return either.Session, nil, nil
+}
+
+// LinkUser says who a user, by id or name, is at an identity provider.
+func (c *Client) LinkUser(ctx context.Context, user string, in wire.LinkUser) (wire.User, error) {
+	return call[wire.User](ctx, c, "PUT", "/v1/users/"+url.PathEscape(user)+"/identity", nil, in)
+}
+
+// UnlinkUser lets a user, by id or name, be nobody there, and ends its sessions.
+func (c *Client) UnlinkUser(ctx context.Context, user string) error {
+	return c.call(ctx, "DELETE", "/v1/users/"+url.PathEscape(user)+"/identity", nil, nil, nil)
+}
+
 // Logout ends the token that the client shows.
 func (c *Client) Logout(ctx context.Context) error {
 	return c.call(ctx, "DELETE", "/v1/sessions/current", nil, nil, nil)

@@ -7,7 +7,7 @@ import (
 
 // open are the routes that ask nobody who they are. All others take the
 // parameter tenant, as openapi.yaml says.
-var open = []string{"POST /v1/sessions", "GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
+var open = []string{"POST /v1/sessions", "GET /v1/sessions/oidc", "POST /v1/sessions/oidc", "POST /v1/sessions/oidc/start", "GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
 
 func takesTenant(method, path string) bool { return !slices.Contains(open, method+" "+path) }
 

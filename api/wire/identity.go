@@ -7,6 +7,8 @@ type User struct {
 	Email       string       `json:"email,omitempty"`
 	Operator    bool         `json:"operator"`
 	HasPassword bool         `json:"has_password"`
+	Issuer      string       `json:"issuer,omitempty"`  // with Subject: who it is at an identity provider
+	Subject     string       `json:"subject,omitempty"` // there
 	Memberships []Membership `json:"memberships"` // empty in lists
 	CreatedAt   Time         `json:"created_at"`
 	UpdatedAt   Time         `json:"updated_at"`
