@@ -9,7 +9,7 @@ type User struct {
 	HasPassword bool         `json:"has_password"`
 	Issuer      string       `json:"issuer,omitempty"`  // with Subject: who it is at an identity provider
 	Subject     string       `json:"subject,omitempty"` // there
-	Memberships []Membership `json:"memberships"` // empty in lists
+	Memberships []Membership `json:"memberships"`       // empty in lists
 	CreatedAt   Time         `json:"created_at"`
 	UpdatedAt   Time         `json:"updated_at"`
 	Revision    int64        `json:"revision"`

@@ -46,6 +46,8 @@ type flags struct {
 	maxVirtual    string
 	importAllow   []string
 	networkPool   string
+
+	oidc oidcFlags
 }
 
 func command() *cobra.Command {
@@ -110,6 +112,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.maxVirtual, "max-virtual", "2TiB", "largest virtual size an image may claim")
 	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
 	fs.StringVar(&f.networkPool, "network-pool", "10.77.0.0/16", "the tenants' default networks are cut out of this range")
+	f.oidc.register(fs)
 }
 
 // read takes the command line and what the config file adds to it.
@@ -161,6 +164,9 @@ func (f *flags) daemon() (daemon.Config, error) {
 		reserved = 0
 	}
 	cfg.VCPURatio, cfg.MemoryRatio, cfg.ReservedMiB = f.vcpuRatio, f.memoryRatio, int(reserved>>20)
+	if cfg.OIDC, err = f.oidc.config(); err != nil {
+		return daemon.Config{}, err
+	}
 	if cfg.MaxImageBytes, err = size("--max-image", f.maxImage); err != nil {
 		return daemon.Config{}, err
 	}

@@ -78,7 +78,7 @@ func doctorCommand(f *flags) *cobra.Command {
 // checks are all questions, in the order of the report.
 func checks(f *flags) []check {
 	var lv libvirtFacts
-	return []check{
+	all := []check{
 		{"host", true, func(context.Context) finding { return judgeHost(probeHost()) }},
 		{"memory", true, func(context.Context) finding { return judgeMemory(probeMemory()) }},
 		{"clock", true, func(context.Context) finding { return judgeClock(probeClock()) }},
@@ -100,6 +100,10 @@ func checks(f *flags) []check {
 		{"init", false, func(context.Context) finding { return judgeInit(probeInit()) }},
 		{"confinement", false, func(context.Context) finding { return judgeConfinement(probeConfinement(f.dataDir)) }},
 	}
+	if f.oidc.issuer != "" {
+		all = append(all, check{"sign-on", true, func(ctx context.Context) finding { return judgeOIDC(probeOIDC(ctx, &f.oidc)) }})
+	}
+	return all
 }
 
 // runDoctor asks, writes the report, and returns an error when a check failed.

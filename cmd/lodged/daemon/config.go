@@ -20,7 +20,8 @@ type Config struct {
 	Listen     string // TCP address for tenants; "" none
 	PlainHTTP  bool   // without TLS, on a loopback address only
 	TLS        cert.Options
-	Sim        bool // a pretend host in place of libvirt
+	OIDC       *OIDCConfig // nil: people log in with passwords
+	Sim        bool        // a pretend host in place of libvirt
 	LibvirtURI string
 	Accel      string // auto, kvm or tcg
 

@@ -39,6 +39,7 @@ type Daemon struct {
 	certs *cert.Source // nil: plain HTTP
 
 	accounts *auth.Accounts
+	signOn   api.SignOn // nil: no identity provider
 
 	started  time.Time
 	stopping chan struct{} // closed when no new work is taken
@@ -96,6 +97,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.accounts = auth.NewAccounts(d.db, d.db, cfg.NewID)
+	if d.signOn, err = d.openSignOn(); err != nil {
+		return nil, err
+	}
 	if err := d.welcome(context.Background()); err != nil {
 		return nil, err
 	}
@@ -206,7 +210,7 @@ func (d *Daemon) handler() http.Handler {
 		Instances: d.db, Refs: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
-		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db,
+		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn,
 		Caller: d.caller(),
 	})
 }
