@@ -23,6 +23,9 @@ type loginFlags struct {
 	user, fingerprint         string
 	passwordStdin, tokenStdin bool
 	tenant, context           string
+
+	oidc, device, noBrowser bool
+	callbackPort            int
 }
 
 func (a *app) loginCommand() *cobra.Command {
@@ -33,9 +36,12 @@ func (a *app) loginCommand() *cobra.Command {
 			"~/.config/lodge/config.yaml, which only you can read.\n\n" +
 			"A lodged with a certificate authority of its own shows the fingerprint of that at its first start. login\n" +
 			"shows it too and asks; a script gives it with --fingerprint. From then on that authority is believed and no\n" +
-			"other. A password is asked for or read from standard input, and never taken from the command line.",
+			"other. A password is asked for or read from standard input, and never taken from the command line.\n\n" +
+			"With --oidc the login is at the identity provider of lodged, in a browser of this machine; with --device in\n" +
+			"one of any other.",
 		Example: `  lodge login https://lodge.example:8443 --user ada
   lodge login https://lodge.example:8443 --user ada --fingerprint SUM --password-stdin < password
+  lodge login https://lodge.example:8443 --oidc
   lodge login https://lodge.example:8443 --context ci --token-stdin < token`,
 		Args: takes(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,12 +57,34 @@ func (a *app) loginCommand() *cobra.Command {
 	fs.StringVar(&f.fingerprint, "fingerprint", "", "fingerprint that lodged's certificate authority must have")
 	fs.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input, one line")
 	fs.BoolVar(&f.tokenStdin, "token-stdin", false, "read a token from standard input, one line, in place of a password")
+	fs.BoolVar(&f.oidc, "oidc", false, "log in at the identity provider, in a browser of this machine")
+	fs.BoolVar(&f.device, "device", false, "log in at the identity provider, in a browser of another machine")
+	fs.BoolVar(&f.noBrowser, "no-browser", false, "with --oidc: only print the page, and open no browser")
+	fs.IntVar(&f.callbackPort, "callback-port", 0, "with --oidc: port of this machine that the browser comes back to (default any)")
 	return cmd
+}
+
+// checkOIDC refuses flags that say two things.
+func (f loginFlags) checkOIDC() error {
+	switch {
+	case (f.oidc || f.device) && (f.user != "" || f.passwordStdin || f.tokenStdin):
+		return usagef("--oidc and --device go without --user, --password-stdin and --token-stdin: the identity provider says who you are.")
+	case f.device && (f.noBrowser || f.callbackPort != 0):
+		return usagef("--device goes without --no-browser and --callback-port: no browser comes back to this machine.")
+	case !f.oidc && (f.noBrowser || f.callbackPort != 0):
+		return usagef("--no-browser and --callback-port go with --oidc.")
+	case f.callbackPort < 0 || f.callbackPort > 65535:
+		return usagef("--callback-port %d: use 1 to 65535.", f.callbackPort)
+	}
+	return nil
 }
 
 func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 	if f.tokenStdin && (f.passwordStdin || f.user != "") {
 		return usagef("--token-stdin goes without --user and --password-stdin: the token says who you are.")
+	}
+	if err := f.checkOIDC(); err != nil {
+		return err
 	}
 	all, err := a.readContexts()
 	if err != nil {
@@ -266,28 +294,17 @@ func (a *app) identify(ctx context.Context, known place, f loginFlags) (place, e
 	if f.tokenStdin {
 		return a.takeToken(ctx, f.tenant)
 	}
-	var err error
-	if f.user == "" {
-		if !a.ttyIn {
-			return place{}, usagef("Say --user, for there is no terminal to ask on.")
-		}
-		if f.user, err = a.ask(ctx, "User: "); err != nil {
-			return place{}, err
-		}
-		if f.user == "" {
-			return place{}, usagef("The user is empty.")
-		}
-	}
-	password, err := a.password(ctx, "Password: ", f.passwordStdin)
-	if err != nil {
-		return place{}, err
-	}
 	c, err := a.connect(a.way)
 	if err != nil {
 		return place{}, err
 	}
 	defer c.Close()
-	s, err := c.Login(ctx, wire.Login{User: f.user, Password: password})
+	var s wire.Session
+	if f.oidc || f.device {
+		s, err = a.signOn(ctx, c, f)
+	} else {
+		s, err = a.passwordLogin(ctx, c, f)
+	}
 	if client.IsUnauthorized(err) {
 		return place{}, codedError{exitRefused, err.Error()} // and not that the session has ended
 	}
@@ -303,6 +320,25 @@ func (a *app) identify(ctx context.Context, known place, f loginFlags) (place, e
 		return place{}, err
 	}
 	return made, nil
+}
+
+func (a *app) passwordLogin(ctx context.Context, c *client.Client, f loginFlags) (s wire.Session, err error) {
+	if f.user == "" {
+		if !a.ttyIn {
+			return s, usagef("Say --user, for there is no terminal to ask on.")
+		}
+		if f.user, err = a.ask(ctx, "User: "); err != nil {
+			return s, err
+		}
+		if f.user == "" {
+			return s, usagef("The user is empty.")
+		}
+	}
+	password, err := a.password(ctx, "Password: ", f.passwordStdin)
+	if err != nil {
+		return s, err
+	}
+	return c.Login(ctx, wire.Login{User: f.user, Password: password})
 }
 
 // homeTenant is the tenant that a context is for: the one that is named, the one

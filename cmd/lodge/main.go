@@ -33,6 +33,7 @@ type app struct {
 	pause    time.Duration                                            // between two looks at what has no event to wait for
 	secret   func(ctx context.Context, prompt string) (string, error) // asks a person, without echo
 	roots    *x509.CertPool                                           // the system's when nil
+	browse   func(page string)                                        // nil: there is no browser
 
 	// The root flags.
 	socket  string
@@ -61,6 +62,9 @@ func main() {
 		return sshAnswers(ctx, net.JoinHostPort(address, "22"), 3*time.Second)
 	}
 	a.secret = askTerminal
+	if a.tty {
+		a.browse = openBrowser(a.getenv)
+	}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

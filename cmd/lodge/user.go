@@ -18,7 +18,8 @@ func (a *app) userCommand() *cobra.Command {
 		listing(a, "user", userTable, func(ctx context.Context, c *client.Client) ([]wire.User, error) {
 			return c.AllUsers(ctx, client.Query{})
 		}),
-		showing(a, "user", a.userNames, find, a.userFields), remove, a.userPasswordCommand())
+		showing(a, "user", a.userNames, find, a.userFields), remove, a.userPasswordCommand(),
+		a.userLinkCommand(), a.userUnlinkCommand())
 	return group(cmd)
 }
 
@@ -82,6 +83,8 @@ func (a *app) userFields(u wire.User, _ owner) *fields {
 	f.set("Email", u.Email)
 	f.set("Operator", yesNo(u.Operator))
 	f.set("Password", yesNo(u.HasPassword))
+	f.set("Issuer", u.Issuer)
+	f.set("Subject", u.Subject)
 	for _, m := range u.Memberships {
 		f.set("Tenant", membership(m, ""))
 	}
