@@ -145,11 +145,16 @@ func (o *OIDC) FinishDevice(ctx context.Context, now time.Time, sealed string) (
 		case "access_denied":
 			return Person{}, cloud.Wrap(cloud.CodeUnauthorized, err, "The login was refused at the identity provider; start again, or ask the operator.")
 		case "expired_token":
-			return Person{}, cloud.Wrap(cloud.CodeUnauthorized, err, "The login took too long; start again.")
+			return Person{}, tookTooLong(err)
 		}
 	}
 	if err != nil {
 		return Person{}, o.exchangeError(err)
 	}
 	return o.holder(ctx, now, is, token, func(*oidc.IDToken) error { return nil })
+}
+
+// tookTooLong is about a login whose time the issuer has set.
+func tookTooLong(cause error) error {
+	return &cloud.Error{Code: cloud.CodeUnauthorized, Message: "The login took too long; start again.", Cause: cause}
 }

@@ -71,10 +71,13 @@ func (s sealer) open(now time.Time, sealed string) (pending, error) {
 	if err != nil {
 		return pending{}, cloud.Wrap(cloud.CodeUnauthorized, err, "The login that came back was not started here; start again.")
 	}
-	if now.Unix() >= p.Expires {
-		return pending{}, cloud.Errorf(cloud.CodeUnauthorized, "The login took too long; start again.")
+	switch {
+	case now.Unix() < p.Expires:
+		return p, nil
+	case p.Device != "":
+		return pending{}, tookTooLong(nil)
 	}
-	return p, nil
+	return pending{}, cloud.Errorf(cloud.CodeUnauthorized, "The login took longer than %d minutes; start again.", int(LoginTime.Minutes()))
 }
 
 func (s sealer) read(sealed string) (pending, error) {

@@ -32,7 +32,7 @@ type lodged struct {
 
 var welcome = regexp.MustCompile(`address +https://(\S+)\n +fingerprint +(\S+)\n +user +operator\n +password +(\S+)\n`)
 
-func startLodged(t *testing.T, listen string) lodged {
+func startLodged(t *testing.T, listen string, change ...func(*daemon.Config)) lodged {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lodged") // short: a socket's path has 107 bytes
 	if err != nil {
@@ -40,12 +40,16 @@ func startLodged(t *testing.T, listen string) lodged {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	var out bytes.Buffer
-	d, err := daemon.Open(daemon.Config{
+	cfg := daemon.Config{
 		DataDir: dir, Socket: filepath.Join(dir, "s"), Listen: listen, Sim: true, Accel: "tcg",
 		Workers: 1, SweepEvery: time.Second, MaxImageBytes: 1 << 30, MaxVirtualBytes: 1 << 40,
 		NetworkPool: netip.MustParsePrefix("10.77.0.0/16"), Version: "test",
 		Now: time.Now, NewID: googleuuid.NewString, Log: slog.New(slog.DiscardHandler), Out: &out,
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	d, err := daemon.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
