@@ -12,7 +12,8 @@ import (
 // refuses besides is a tenant's object that is not the caller's.
 func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.Caller, error) {
 	if rt.need == open {
-		return cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}, nil
+		_, err := s.once(r, rt) // a login's answer is kept by nobody
+		return cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}, err
 	}
 	c, err := s.Caller(r)
 	c.Address, c.RequestID = address(r), requestID(w)

@@ -40,9 +40,9 @@ const goodPassword = "a few random words"
 
 // newGuarded has two tenants with a viewer, a member and an admin each, and an
 // operator who is in none.
-func newGuarded(t *testing.T) *guarded {
+func newGuarded(t *testing.T, change ...func(*api.Options)) *guarded {
 	t.Helper()
-	h := newHouse(t)
+	h := newHouse(t, change...)
 	g := &guarded{house: h, tokens: map[string]string{"nobody": ""}, tenants: map[string]cloud.Tenant{}}
 	now := h.store.now
 	ctx := context.Background()

@@ -26,7 +26,7 @@ type house struct {
 	db *store.DB
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 	t.Helper()
 	db, err := store.Open(filepath.Join(t.TempDir(), "lodge.db"))
 	if err != nil {
@@ -40,6 +40,9 @@ func newHouse(t testing.TB) *house {
 		o.Powers, o.Events, o.Usage, o.Hosts, o.Health = db, db, db, db, db
 		o.Accounts, o.Users, o.Members, o.Tokens, o.Audit, o.Quotas = accounts(db), db, db, db, db, db
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
+		for _, c := range change {
+			c(o)
+		}
 	})
 	h := &house{f, db}
 	ctx := context.Background()

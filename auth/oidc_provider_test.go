@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,7 +69,8 @@ func startProvider(t *testing.T, addr string) *provider {
 	if p.key, err = p.store.SigningKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.op, err = op.NewProvider(&op.Config{CodeMethodS256: true, CryptoKey: [32]byte{1}}, p.store, op.StaticIssuer(p.url),
+	devices := op.DeviceAuthorizationConfig{Lifetime: 5 * time.Minute, PollInterval: 5 * time.Second, UserFormPath: "/device", UserCode: op.UserCodeBase20}
+	p.op, err = op.NewProvider(&op.Config{CodeMethodS256: true, AuthMethodPost: true, CryptoKey: [32]byte{1}, DeviceAuthorization: devices}, deviceStore{p.store}, op.StaticIssuer(p.url),
 		op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
@@ -199,4 +201,12 @@ func (m tamper) RoundTrip(r *http.Request) (*http.Response, error) {
 		change(resp)
 	}
 	return resp, err
+}
+
+// tampering gives one path's answers another status and body.
+func tampering(path string, code int, body string) *http.Client {
+	return &http.Client{Transport: tamper{path: func(r *http.Response) {
+		r.StatusCode, r.Body = code, io.NopCloser(strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+	}}}
 }

@@ -50,3 +50,12 @@ func Exec(d *DB, query string, args ...any) error {
 	_, err := d.writer.Exec(query, args...)
 	return err
 }
+
+// Count is the single number of a query, past every method.
+func Count(t *testing.T, d *DB, query string) (n int) {
+	t.Helper()
+	if err := d.reader.QueryRow(query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
