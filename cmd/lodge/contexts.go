@@ -70,6 +70,7 @@ func (a *app) readContexts() (*contexts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read contexts: %w", err)
 	}
+	a.noteOpenFile(path)
 	if len(b) > contextFileMost || yaml.UnmarshalStrict(b, f) != nil {
 		return nil, codedError{exitError, fmt.Sprintf("%s is not a file of contexts; put it right, or move it away and log in again.", path)}
 	}
@@ -82,6 +83,17 @@ func (a *app) readContexts() (*contexts, error) {
 		f.Contexts = map[string]*place{}
 	}
 	return f, nil
+}
+
+// noteOpenFile says once when others can read the tokens, or put a lodged of their
+// own there. lodge makes no such file, and its next change ends it.
+func (a *app) noteOpenFile(path string) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 == 0 || a.noted {
+		return
+	}
+	a.noted = true
+	a.note("Others on this machine may read or change %s, where your tokens are; run `chmod 600 %s`.", path, path)
 }
 
 // changeContexts does one change at a time, whole or not at all.

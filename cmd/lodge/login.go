@@ -86,6 +86,10 @@ func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 	if err := f.checkOIDC(); err != nil {
 		return err
 	}
+	target, err := a.plainURL(target)
+	if err != nil {
+		return err
+	}
 	all, err := a.readContexts()
 	if err != nil {
 		return err
@@ -97,9 +101,6 @@ func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 	known := all.known(target, name)
 	a.tenant = f.tenant
 	a.way = way{url: target, ca: known.CA, context: name, current: f.context == ""}
-	if _, err := a.connect(a.way); err != nil { // the URL is looked at before anything is asked
-		return err
-	}
 	if a.way.ca, err = a.trust(ctx, a.way, f.fingerprint); err != nil {
 		return err
 	}
@@ -126,6 +127,22 @@ func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 		}
 	}
 	return a.print(view, func() writer { return line(a.loggedIn(view)) })
+}
+
+// plainURL is the URL of lodged as every context has it, and refuses what is none
+// before anything is asked or sent. Letters of scheme and host have no case: the
+// same lodged must not be two.
+func (a *app) plainURL(target string) (string, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" {
+		return "", usagef("Give the URL of lodged, as https://lodge.example:8443.")
+	}
+	c, err := a.connect(way{url: target})
+	if err != nil {
+		return "", err
+	}
+	c.Close()
+	return u.Scheme + "://" + strings.ToLower(u.Host) + u.EscapedPath(), nil
 }
 
 func (a *app) loggedIn(v contextView) string {

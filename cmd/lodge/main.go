@@ -43,6 +43,7 @@ type app struct {
 
 	way    way // to lodged, as settled
 	wayErr error
+	noted  bool // that the file of contexts is open to others
 }
 
 func main() {
