@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"lodge/cloud"
 )
@@ -89,9 +91,15 @@ func mayJoin(p cloud.SignIn) error {
 	return nil
 }
 
-// askForLink says what the operator needs to know.
+// askForLink says what the operator needs to know. What it says will be pasted
+// into a shell, and the subject is another's word: one that quotes do not hold is
+// in no command.
 func askForLink(p cloud.SignIn) string {
-	return fmt.Sprintf("ask the operator for `lodge user link NAME --subject %q`.", p.Subject)
+	odd := func(r rune) bool { return r == '\'' || r > unicode.MaxASCII || !unicode.IsPrint(r) }
+	if strings.ContainsFunc(p.Subject, odd) {
+		return fmt.Sprintf("ask the operator to link one to the subject %q.", p.Subject)
+	}
+	return fmt.Sprintf("ask the operator for `lodge user link NAME --subject '%s'`.", p.Subject)
 }
 
 // holderOf is the id of the user that a person at an issuer is; "" for none.

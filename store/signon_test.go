@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -170,6 +171,24 @@ func TestALinkIsTheOperatorsWord(t *testing.T) {
 	for _, name := range []string{"ada", "bob"} {
 		if u, err = w.LinkUser(ctx, operator, w.now, name, "", ""); err != nil || u.Subject != "" {
 			t.Errorf("%+v, %v", u, err)
+		}
+	}
+}
+
+// The sentence is pasted into a shell by somebody with every right.
+func TestASubjectCannotLeaveItsQuotes(t *testing.T) {
+	w := newWorld(t)
+	for subject, want := range map[string]string{
+		"auth0|1":        "`lodge user link NAME --subject 'auth0|1'`.",
+		"$(reboot)":      "--subject '$(reboot)'`.",
+		"';reboot;'":     `to the subject "';reboot;'".`,
+		"a\nb\x1b[2J":    `to the subject "a\nb\x1b[2J".`,
+		"\u202eoperator": `to the subject "\u202eoperator".`,
+	} {
+		_, err := w.signIn(subject, cloud.SignIn{Subject: subject})
+		w.refused(err, cloud.CodeForbidden)
+		if m := cloud.MessageOf(err); !strings.HasSuffix(m, want) || strings.Contains(want, "to the subject") && strings.Contains(m, "--subject") {
+			t.Errorf("%q: %s", subject, m)
 		}
 	}
 }

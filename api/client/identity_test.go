@@ -106,6 +106,14 @@ func TestTheTenantIsNamedWhereItIsTaken(t *testing.T) {
 			_, err := c.Audit(ctx, AuditQuery{User: "ada", Refused: true, Before: 7, Limit: 9})
 			return err
 		},
+		"PUT /v1/users/ada/identity?tenant=acme " + `{"issuer":"i","subject":"s"}`: func() error {
+			_, err := c.LinkUser(ctx, "ada", wire.LinkUser{Issuer: "i", Subject: "s"})
+			return err
+		},
+		"DELETE /v1/users/ada/identity?tenant=acme ":           func() error { return c.UnlinkUser(ctx, "ada") },
+		"GET /v1/sessions/oidc ":                               func() error { _, err := c.SignOnProvider(ctx); return err },
+		"POST /v1/sessions/oidc/start " + `{"device":true}`:    func() error { _, err := c.StartSignOn(ctx, wire.StartSignOn{Device: true}); return err },
+		"POST /v1/sessions/oidc " + `{"login":"l"}`:            func() error { _, _, err := c.FinishSignOn(ctx, wire.FinishSignOn{Login: "l"}); return err },
 		"POST /v1/sessions " + `{"user":"ada","password":"x"}`: func() error { _, err := c.Login(ctx, wire.Login{User: "ada", Password: "x"}); return err },
 		"POST /v1/users?tenant=acme " + `{"name":"ada"}`:       func() error { _, err := c.CreateUser(ctx, wire.CreateUser{Name: "ada"}); return err },
 		"DELETE /v1/users/ada?tenant=acme ":                    func() error { return c.DeleteUser(ctx, "ada") },

@@ -64,21 +64,6 @@ func (a *app) loginCommand() *cobra.Command {
 	return cmd
 }
 
-// checkOIDC refuses flags that say two things.
-func (f loginFlags) checkOIDC() error {
-	switch {
-	case (f.oidc || f.device) && (f.user != "" || f.passwordStdin || f.tokenStdin):
-		return usagef("--oidc and --device go without --user, --password-stdin and --token-stdin: the identity provider says who you are.")
-	case f.device && (f.noBrowser || f.callbackPort != 0):
-		return usagef("--device goes without --no-browser and --callback-port: no browser comes back to this machine.")
-	case !f.oidc && (f.noBrowser || f.callbackPort != 0):
-		return usagef("--no-browser and --callback-port go with --oidc.")
-	case f.callbackPort < 0 || f.callbackPort > 65535:
-		return usagef("--callback-port %d: use 1 to 65535.", f.callbackPort)
-	}
-	return nil
-}
-
 func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 	if f.tokenStdin && (f.passwordStdin || f.user != "") {
 		return usagef("--token-stdin goes without --user and --password-stdin: the token says who you are.")

@@ -21,6 +21,21 @@ import (
 // callbackPath is where the browser comes back to; lodged takes no other.
 const callbackPath = "/callback"
 
+// checkOIDC refuses flags that say two things.
+func (f loginFlags) checkOIDC() error {
+	switch {
+	case (f.oidc || f.device) && (f.user != "" || f.passwordStdin || f.tokenStdin):
+		return usagef("--oidc and --device go without --user, --password-stdin and --token-stdin: the identity provider says who you are.")
+	case f.device && (f.noBrowser || f.callbackPort != 0):
+		return usagef("--device goes without --no-browser and --callback-port: no browser comes back to this machine.")
+	case !f.oidc && (f.noBrowser || f.callbackPort != 0):
+		return usagef("--no-browser and --callback-port go with --oidc.")
+	case f.callbackPort < 0 || f.callbackPort > 65535:
+		return usagef("--callback-port %d: use 1 to 65535.", f.callbackPort)
+	}
+	return nil
+}
+
 // signOn logs in at the identity provider of lodged.
 func (a *app) signOn(ctx context.Context, c *client.Client, f loginFlags) (wire.Session, error) {
 	if f.device {

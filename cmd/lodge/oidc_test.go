@@ -65,7 +65,7 @@ func TestPeopleLogInAtAnIdentityProvider(t *testing.T) {
 
 	// Nobody is let in for being known there, and the refusal says what to do.
 	b.visits(t, is, "alice")
-	has(t, b.must(t, exitRefused, login, ""), "belongs to no user here", `lodge user link NAME --subject "id-alice"`)
+	has(t, b.must(t, exitRefused, login, ""), "belongs to no user here", "lodge user link NAME --subject 'id-alice'")
 	if len(b.kept(t).Contexts) != 0 {
 		t.Error("a refused login has left a context")
 	}
@@ -85,7 +85,7 @@ func TestPeopleLogInAtAnIdentityProvider(t *testing.T) {
 	// Whoever calls herself alice there, or ada, is somebody else.
 	other := person(t)
 	other.visits(t, is, "mallory")
-	has(t, other.must(t, exitRefused, login, ""), `--subject "id-mallory"`)
+	has(t, other.must(t, exitRefused, login, ""), "--subject 'id-mallory'")
 	has(t, other.must(t, exitError, op+"user link ada --subject x --issuer ftp://x", ""), "The issuer is the URL")
 	b.must(t, exitOK, op+"user create mal --no-password", "")
 	has(t, b.must(t, exitRefused, op+"user link mal --subject id-alice", ""), "is the user ada already")
@@ -141,7 +141,7 @@ func TestAFirstLoginMakesAUserOfNoTenant(t *testing.T) {
 	}
 	has(t, logIn("bob", exitOK), "as bob", "in no tenant yet")
 	has(t, logIn("bob", exitOK), "as bob") // the same one
-	has(t, logIn("eve", exitRefused), `a user named "operator" already`, `"id-eve"`)
+	has(t, logIn("eve", exitRefused), `a user named "operator" already`, "'id-eve'")
 	has(t, logIn("nameless", exitRefused), "no name that a user here can have")
 	has(t, logIn("alice", exitOK), "as alice")
 	has(t, logIn("mallory", exitRefused), `a user named "alice" already`)
