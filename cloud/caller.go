@@ -14,7 +14,8 @@ type Caller struct {
 	Address   string // the client's, for the audit log; "" on the socket
 	RequestID string
 
-	Once *Once // nil: each request does what it asks for
+	Once  *Once  // nil: each request does what it asks for
+	Begin *Begin // nil: nothing that is begun can be followed
 	// IfRevision is what the object must still be at for it to be changed; 0: any.
 	IfRevision int64
 }
@@ -55,4 +56,6 @@ const (
 	KindUser     Kind = "user"
 	KindToken    Kind = "token"
 	KindQuota    Kind = "quota"
+
+	KindOperation Kind = "operation"
 )

@@ -15,6 +15,9 @@ type Answer struct {
 	Status   int
 	Location string
 	Body     []byte
+	// Operation is the id of the operation that was begun; "" when none was. The
+	// store fills it in.
+	Operation string
 }
 
 // Replay says that the change was made before. It is an error so that it ends
