@@ -59,3 +59,16 @@ func Count(t *testing.T, d *DB, query string) (n int) {
 	}
 	return n
 }
+
+// RunningQuery is the query of the operations that a record may end.
+const RunningQuery = runningQuery
+
+// MaxTenantWaiters is how many of one tenant may wait for operations.
+const MaxTenantWaiters = maxTenantWaiters
+
+// Waiters is how many wait for operations.
+func Waiters(d *DB) int {
+	d.operations.mu.Lock()
+	defer d.operations.mu.Unlock()
+	return d.operations.waiters
+}

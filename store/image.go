@@ -138,9 +138,11 @@ func (d *DB) CreateImage(ctx context.Context, c cloud.Caller, now time.Time, n c
 		if err := t.createImage(n); err != nil {
 			return err
 		}
-		img, _, err = imageByID(t, n.ID)
+		if img, _, err = imageByID(t, n.ID); err != nil {
+			return err
+		}
 		t.answer = img
-		return err
+		return t.beginOnImage(cloud.OperationImageImport, img)
 	})
 	return img, err
 }
@@ -337,7 +339,7 @@ func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 			return cloud.Errorf(cloud.CodeForbidden, "The image %s is public and belongs to another tenant; only its owner or an operator deletes it.", img.Name)
 		}
 		if !img.DeletedAt.IsZero() {
-			return nil
+			return t.joinOperation(cloud.OperationImageDelete, id)
 		}
 		if err := c.Expects(img.Revision); err != nil {
 			return err
@@ -376,6 +378,11 @@ func (t *tx) deleteImage(img cloud.Image) error {
 		return err
 	}
 	t.wished = true
-	return t.event(img.TenantID, cloud.Ref{Kind: cloud.KindImage, ID: img.ID}, img.Name, "image.deleted",
+	err = t.event(img.TenantID, cloud.Ref{Kind: cloud.KindImage, ID: img.ID}, img.Name, "image.deleted",
 		"The image "+img.Name+" was deleted.", nil)
+	if err != nil {
+		return err
+	}
+	img.DeletedAt = t.now
+	return t.beginOnImage(cloud.OperationImageDelete, img)
 }

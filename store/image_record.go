@@ -127,7 +127,11 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 	if r.State == cloud.ImageGone {
 		before = nil
 	}
-	return t.problemEvent(img.TenantID, subject, img.Name, before, r.Problem)
+	if err := t.problemEvent(img.TenantID, subject, img.Name, before, r.Problem); err != nil {
+		return err
+	}
+	img.State, img.Problem = r.State, r.Problem
+	return t.judge(img.ID, func(o cloud.Operation) (cloud.OperationState, *cloud.OperationError) { return o.OnImage(img) })
 }
 
 func (t *tx) writeImageState(img cloud.Image, r cloud.ImageRecord) error {
@@ -215,6 +219,12 @@ func (d *DB) ForgetImage(ctx context.Context, now time.Time, id string, why *clo
 		if img.Format != "" {
 			return cloud.Errorf(cloud.CodeConflict, "The image %s was active, so it is not forgotten; delete it instead.", img.Name)
 		}
+		err = t.judge(id, func(cloud.Operation) (cloud.OperationState, *cloud.OperationError) {
+			return cloud.OperationFailed, importError(img, why)
+		})
+		if err != nil {
+			return err
+		}
 		if _, err := t.exec(`DELETE FROM image WHERE id = ?`, id); err != nil {
 			return err
 		}
@@ -224,4 +234,12 @@ func (d *DB) ForgetImage(ctx context.Context, now time.Time, id string, why *clo
 		}
 		return t.event(img.TenantID, cloud.Ref{Kind: cloud.KindImage, ID: id}, img.Name, "image.import_failed", message, data)
 	})
+}
+
+// importError is why the import of an image that is forgotten failed.
+func importError(img cloud.Image, why *cloud.Error) *cloud.OperationError {
+	if why == nil {
+		return &cloud.OperationError{Code: cloud.CodeInternal, Message: "The import of the image " + img.Name + " failed."}
+	}
+	return &cloud.OperationError{Code: why.Code, Message: why.Message}
 }

@@ -20,18 +20,11 @@ func (d *DB) changeInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if !c.Sees(k.instance.TenantID) {
 			return noInstance(id)
 		}
-		w := &wish{Instance: k.instance}
-		t.answer = k.instance
 		if err := c.Expects(k.instance.Revision); err != nil {
 			return err
 		}
-		if err := change(t, w); err != nil || !w.changed {
-			return err
-		}
-		if err := t.writeWish(w); err != nil {
-			return err
-		}
-		if k, err = t.instance(id); err == nil {
+		k, err = t.applyWish(k, cloud.OperationKind(what), func(w *wish) error { return change(t, w) })
+		if err == nil {
 			t.answer = k.instance
 		}
 		return err
@@ -41,6 +34,27 @@ func (d *DB) changeInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 	}
 	d.cache.put(k)
 	return k.instance, nil
+}
+
+// applyWish lets change alter what is wanted of an instance, writes that when
+// something was, with the operation that it begins, and returns the instance as
+// it is then.
+func (t *tx) applyWish(k *known, kind cloud.OperationKind, change func(*wish) error) (*known, error) {
+	w := &wish{Instance: k.instance}
+	if err := change(w); err != nil {
+		return nil, err
+	}
+	if !w.changed {
+		return k, t.joinOperation(kind, w.ID)
+	}
+	if err := t.writeWish(w); err != nil {
+		return nil, err
+	}
+	after, err := t.instance(w.ID)
+	if err != nil || !w.newer {
+		return after, err
+	}
+	return after, t.beginOnInstance(kind, k.instance, after)
 }
 
 // wish is an instance whose wanted side is being changed.
@@ -286,14 +300,18 @@ func (w *wish) reboot(now time.Time, force bool) error {
 // CodeNotFound once the instance is gone.
 func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "instance.delete", id, func(t *tx, w *wish) error {
-		if !w.DeletedAt.IsZero() {
-			return nil
-		}
-		w.DeletedAt = t.now
-		w.want()
-		if err := t.deleteVolumesOf(w.ID); err != nil {
-			return err
-		}
-		return t.wishEvent(w, "instance.deleted", "The instance "+w.Name+" was deleted and is being taken down.")
+		return t.delete(w)
 	})
+}
+
+func (t *tx) delete(w *wish) error {
+	if !w.DeletedAt.IsZero() {
+		return nil
+	}
+	w.DeletedAt = t.now
+	w.want()
+	if err := t.deleteVolumesOf(w.ID); err != nil {
+		return err
+	}
+	return t.wishEvent(w, "instance.deleted", "The instance "+w.Name+" was deleted and is being taken down.")
 }

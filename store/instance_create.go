@@ -92,7 +92,11 @@ func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.instance(n.ID)
+	k, err := t.instance(n.ID)
+	if err != nil {
+		return nil, err
+	}
+	return k, t.beginOperation(cloud.InstanceOperation(cloud.OperationInstanceCreate, cloud.Instance{}, k.instance))
 }
 
 // instance reads an instance inside the transaction, as it will be committed.

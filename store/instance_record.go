@@ -33,7 +33,11 @@ func (d *DB) RecordInstance(ctx context.Context, r cloud.InstanceRecord) error {
 		if err != nil || ch.nothing() {
 			return err
 		}
-		return t.record(ch)
+		if err := t.record(ch); err != nil {
+			return err
+		}
+		st := ch.now.standing(k.instance)
+		return t.judge(r.ID, func(o cloud.Operation) (cloud.OperationState, *cloud.OperationError) { return o.OnInstance(st) })
 	})
 	if err == nil && r.State == cloud.StateGone && !r.Unseen {
 		d.cache.drop(r.ID)

@@ -36,12 +36,13 @@ func (t *tx) replay() error {
 		  request,
 		  status,
 		  location,
-		  body
+		  body,
+		  operation
 		FROM idempotency
 		WHERE scope = ?
 		  AND key = ?
 		  AND created_at > ?`, onceScope(t.caller), once.Key, stamp(t.now.Add(-onceFor))).
-		Scan(&request, &r.Status, &r.Location, &r.Body)
+		Scan(&request, &r.Status, &r.Location, &r.Body, &r.Operation)
 	switch {
 	case err == sql.ErrNoRows:
 		return nil
@@ -63,6 +64,9 @@ func (t *tx) keepAnswer() error {
 	if err != nil {
 		return err
 	}
+	if len(t.begun) > 0 {
+		a.Operation = t.begun[0]
+	}
 	if _, err := t.exec(`DELETE FROM idempotency WHERE created_at <= ?`, stamp(t.now.Add(-onceFor))); err != nil {
 		return err
 	}
@@ -74,14 +78,16 @@ func (t *tx) keepAnswer() error {
 		  status,
 		  location,
 		  body,
+		  operation,
 		  created_at
-		) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		onceScope(t.caller),
 		once.Key,
 		once.Request(),
 		a.Status,
 		a.Location,
 		string(a.Body),
+		a.Operation,
 		stamp(t.now),
 	)
 	return err

@@ -25,6 +25,9 @@ type tx struct {
 	answer          any // what the change returns, for an answer that is kept
 	subject         auditSubject
 	identityChanged bool // who may do what has changed: identities are read anew
+
+	begun []string // operations that the caller may follow
+	ended []string // operations whose waiters are woken after the commit
 }
 
 // source is where rows are read from: a transaction or the pool of readers.
@@ -86,6 +89,10 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	}
 	if t.wished {
 		d.ring()
+	}
+	d.operations.ring(t.ended)
+	if c.Begin != nil {
+		c.Begin.Begun = append(c.Begin.Begun, t.begun...)
 	}
 	return nil
 }
