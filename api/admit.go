@@ -32,6 +32,9 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.
 	if c.IfRevision, err = ifMatch(r, rt); err != nil {
 		return c, err
 	}
+	if rt.method != http.MethodGet {
+		c.Begin = &cloud.Begin{NewID: s.NewID}
+	}
 	c.Once, err = s.once(r, rt)
 	return c, err
 }

@@ -38,6 +38,8 @@ type Options struct {
 	Quotas   Quotas
 	SignOn   SignOn // nil: there is no identity provider
 
+	Operations Operations
+
 	Now   func() time.Time
 	NewID func() string // a new UUID
 	// Caller says who asks. Returns CodeUnauthorized when that is nobody.
@@ -46,7 +48,8 @@ type Options struct {
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
-	// Stopping, when it closes, ends the uploads under way; nil: they run on.
+	// Stopping, when it closes, ends the uploads and the waits under way; nil:
+	// they run on.
 	Stopping <-chan struct{}
 	Log      *slog.Logger // nil: nothing is logged
 	Version  wire.Version
@@ -109,6 +112,9 @@ func (s *server) routes() []route {
 		{"POST", "/v1/instances/{id}/stop", member, s.power(cloud.PowerStop)},
 		{"POST", "/v1/instances/{id}/reboot", member, s.power(cloud.PowerReboot)},
 		{"GET", "/v1/instances/{id}/console-log", member, s.consoleLog},
+		{"GET", "/v1/operations/{id}", viewer, s.getOperation},
+		{"GET", "/v1/operations", viewer, s.listOperations},
+		{"POST", "/v1/operations/{id}/cancel", member, s.cancelOperation},
 		{"GET", "/v1/events", viewer, s.listEvents},
 		{"GET", "/v1/usage", viewer, s.usage},
 		{"POST", "/v1/tenants", operator, s.createTenant},

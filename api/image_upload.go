@@ -35,6 +35,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
+	operationLocation(w, c) // of a failure too: it is kept, and says why
 	why := errors.New("the import of the image panicked")
 	defer func() {
 		if why != nil {

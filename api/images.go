@@ -48,6 +48,7 @@ func (s *server) importImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 		return err
 	}
 	location(w, "/v1/images/"+img.ID)
+	operationLocation(w, c)
 	return reply(w, http.StatusAccepted, wireImage(img))
 }
 
@@ -149,5 +150,6 @@ func (s *server) deleteImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err := s.Images.DeleteImage(r.Context(), c, s.Now(), id); err != nil {
 		return err
 	}
+	operationLocation(w, c)
 	return noContent(w)
 }

@@ -150,6 +150,7 @@ func (s *server) createInstance(w http.ResponseWriter, r *http.Request, c cloud.
 		return err
 	}
 	location(w, "/v1/instances/"+in.ID)
+	operationLocation(w, c)
 	return s.replyInstance(w, http.StatusAccepted, in)
 }
 
@@ -173,6 +174,7 @@ func (s *server) updateInstance(w http.ResponseWriter, r *http.Request, c cloud.
 	if err != nil {
 		return err
 	}
+	operationLocation(w, c)
 	return s.replyInstance(w, http.StatusOK, in)
 }
 
@@ -188,6 +190,7 @@ func (s *server) deleteInstance(w http.ResponseWriter, r *http.Request, c cloud.
 	if err != nil {
 		return err
 	}
+	operationLocation(w, c)
 	return s.replyInstance(w, http.StatusAccepted, in)
 }
 
@@ -211,6 +214,7 @@ func (s *server) power(p cloud.PowerChange) handler {
 		if err != nil {
 			return err
 		}
+		operationLocation(w, c)
 		return s.replyInstance(w, http.StatusAccepted, in)
 	}
 }

@@ -74,6 +74,8 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Location, body = "/v1/tenants/"+v.ID, wireTenant(v)
 	case cloud.Flavor:
 		a.Location, body = "/v1/flavors/"+v.ID, wireFlavor(v)
+	case cloud.Operation:
+		a.Status, body = http.StatusAccepted, wireOperation(v)
 	case cloud.User:
 		a.Location, body = "/v1/users/"+v.ID, wireUser(v)
 	default:
@@ -92,6 +94,7 @@ func replyAgain(w http.ResponseWriter, r *cloud.Replay) {
 	if r.Location != "" {
 		location(w, r.Location)
 	}
+	operationHeader(w, r.Operation)
 	write(w, r.Status, typeJSON, r.Body)
 }
 

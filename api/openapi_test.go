@@ -95,6 +95,8 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"User": wire.User{}, "CreateUser": wire.CreateUser{}, "SetPassword": wire.SetPassword{}, "Membership": wire.Membership{},
 		"SetMember": wire.SetMember{}, "Token": wire.Token{}, "CreateToken": wire.CreateToken{}, "Login": wire.Login{},
 		"Session": wire.Session{}, "Whoami": wire.Whoami{}, "AuditEntry": wire.AuditEntry{}, "Quota": wire.Quota{}, "SetQuotas": wire.SetQuotas{},
+		"Operation": wire.Operation{}, "OperationResource": wire.OperationResource{}, "OperationProgress": wire.OperationProgress{},
+		"OperationError": wire.OperationError{}, "OperationCreator": wire.OperationCreator{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))
 		fields := api.KnownFields(v)
@@ -127,6 +129,7 @@ func TestExamplesAreWhatTheAPITakesAndGives(t *testing.T) {
 	for name, path := range map[string]string{
 		"Instance": "/v1/instances/" + nobodysID, "InstanceRequested": "/v1/instances/" + nobodysID, "InstanceList": "/v1/instances",
 		"Image": "/v1/images/" + nobodysID, "Network": "/v1/networks/" + nobodysID, "EventList": "/v1/events", "Usage": "/v1/usage",
+		"Operation": "/v1/operations/" + nobodysID, "OperationList": "/v1/operations",
 	} {
 		a := &answer{t: t, body: ex[name].Value, Response: &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}}}
 		if len(a.body) == 0 {

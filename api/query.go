@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/mux"
@@ -88,6 +89,20 @@ func (q *query) flag(name string) bool {
 		q.fail(invalid(name, "The parameter %s is true or false, not %s.", name, quote(text)))
 		return false
 	}
+}
+
+// duration gives a time as "30s", at most so long; not there is 0.
+func (q *query) duration(name string, most time.Duration) time.Duration {
+	text := q.Get(name)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > most {
+		q.fail(invalid(name, "The parameter %s is a time of at most %d seconds with its unit, as 30s, not %s.", name, int(most.Seconds()), quote(text)))
+		return 0
+	}
+	return d
 }
 
 // page reads limit and cursor.

@@ -142,13 +142,15 @@ func (g *guarded) objects() map[string]string {
 	pub, err := g.db.CreateImage(ctx, operator, now, cloud.NewImage{ID: uuid.NewString(), TenantID: g.tenants["theirs"].ID, Name: "public", Public: true, Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
 	must(err)
 	must(g.db.RecordImage(ctx, now, cloud.ImageRecord{ID: pub.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatRaw, SizeBytes: 1 << 20, VirtualSize: 1 << 20}}))
-	in, err := g.db.CreateInstance(ctx, operator, now, cloud.NewInstance{ID: uuid.NewString(), VolumeID: uuid.NewString(), PortID: uuid.NewString(), TenantID: ours, Name: "secret-instance", VCPUs: 1, MemoryMiB: 256})
+	begin := operator
+	begin.Begin = &cloud.Begin{NewID: uuid.NewString}
+	in, err := g.db.CreateInstance(ctx, begin, now, cloud.NewInstance{ID: uuid.NewString(), VolumeID: uuid.NewString(), PortID: uuid.NewString(), TenantID: ours, Name: "secret-instance", VCPUs: 1, MemoryMiB: 256})
 	must(err)
 	nets, _, err := g.db.Networks(ctx, operator, cloud.Filter{TenantID: ours}, cloud.Page{})
 	must(err)
 	_, k, err := accounts(g.db).CreateToken(ctx, operator, now, cloud.NewToken{ID: uuid.NewString(), Kind: cloud.TokenAPI, Name: "secret-token", TenantID: ours, Role: cloud.RoleViewer})
 	must(err)
-	return map[string]string{"instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
+	return map[string]string{"operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
 }
 
 // actors, the least first, so that what only the last may do does not take the
@@ -208,7 +210,7 @@ func TestEveryRouteKeepsOtherTenantsOut(t *testing.T) {
 			path, body := g.reach(r, ids)
 			for _, actor := range []string{"theirs viewer", "theirs member", "theirs admin"} {
 				a := g.as(actor, r.Method, path, body)
-				for _, word := range []string{"secret-", ids["instances"], ids["images"], ids["networks"], g.tenants["ours"].ID, ids["tokens"]} {
+				for _, word := range []string{"secret-", ids["instances"], ids["images"], ids["networks"], g.tenants["ours"].ID, ids["tokens"], ids["operations"]} {
 					if strings.Contains(string(a.body), word) && !strings.Contains(path, word) {
 						t.Errorf("%s is told of %s: %s", actor, word, a.body)
 					}

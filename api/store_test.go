@@ -39,6 +39,7 @@ func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 		o.Tenants, o.Flavors, o.Images, o.Uploads, o.Networks, o.Instances, o.Refs = db, db, db, db, db, db, db
 		o.Powers, o.Events, o.Usage, o.Hosts, o.Health = db, db, db, db, db
 		o.Accounts, o.Users, o.Members, o.Tokens, o.Audit, o.Quotas = accounts(db), db, db, db, db, db
+		o.Operations = db
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 		for _, c := range change {
 			c(o)

@@ -169,3 +169,12 @@ type Quotas interface {
 	Quotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID string) ([]cloud.Quota, error)
 	SetQuotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID string, change map[cloud.Resource]*int64) error
 }
+
+// Operations keeps the work that wishes mean.
+type Operations interface {
+	Operation(ctx context.Context, c cloud.Caller, id string) (cloud.Operation, error)
+	Operations(ctx context.Context, c cloud.Caller, f cloud.OperationFilter, p cloud.Page) (items []cloud.Operation, next string, err error)
+	// WaitOperation answers when the operation has ended, or as it is when ctx ends.
+	WaitOperation(ctx context.Context, c cloud.Caller, id string) (cloud.Operation, error)
+	CancelOperation(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Operation, error)
+}

@@ -236,6 +236,7 @@ func (c *Client) do(req *http.Request, out any) error {
 		return err
 	}
 	defer drain(resp.Body)
+	noteBegun(req, resp)
 	if resp.StatusCode >= 300 {
 		return failure(resp)
 	}

@@ -210,7 +210,7 @@ func (d *Daemon) handler() http.Handler {
 		Instances: d.db, Refs: d.db, Powers: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
-		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn,
+		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
 		Caller: d.caller(),
 	})
 }
@@ -235,6 +235,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	usage := make(chan struct{})
 	go func() { defer close(usage); d.keepTokenUse(work) }()
+	forgotten := make(chan struct{})
+	go func() { defer close(forgotten); d.forgetOperations(work) }()
 	go func() { worked <- d.loop.Run(work) }()
 	learned := make(chan struct{})
 	go func() { defer close(learned); d.learn(work) }()
@@ -260,6 +262,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	stopWork()
 	<-learned
 	<-usage
+	<-forgotten
 	err = errors.Join(err, <-worked, d.Close())
 	log.Info("stopped")
 	return err
