@@ -75,8 +75,9 @@ func (c *Client) CancelOperation(ctx context.Context, id string) (wire.Operation
 	return call[wire.Operation](ctx, c, "POST", "/v1/operations/"+url.PathEscape(id)+"/cancel", nil, nil)
 }
 
-// operationWait is how long one request of WaitOperation waits.
-const operationWait = 30 * time.Second
+// operationWait is how long one request of WaitOperation waits: longer than most
+// operations take, and short enough for the progress of an import to be told.
+const operationWait = 5 * time.Second
 
 // WaitOperation returns the operation once it has ended, well or not. onLook,
 // when not nil, is called with each look at it. It ends with an error when ctx

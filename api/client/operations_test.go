@@ -35,7 +35,7 @@ func TestWaitOperationGoesOnUntilItHasEnded(t *testing.T) {
 	var asked atomic.Int64
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		n := asked.Add(1)
-		if got, want := r.URL.RequestURI(), "/v1/operations/"+operationID; n == 1 && got != want || n == 2 && got != want+"?wait=30000ms" {
+		if got, want := r.URL.RequestURI(), "/v1/operations/"+operationID; n == 1 && got != want || n == 2 && got != want+"?wait=5000ms" {
 			t.Errorf("look %d asks for %s", n, got)
 		}
 		switch n {
