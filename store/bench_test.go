@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"lodge/cloud"
@@ -119,4 +120,25 @@ func BenchmarkSweep10000(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkWaitOperation is one wait, from the look to the record that ends it,
+// beside 200 others.
+func BenchmarkWaitOperation(b *testing.B) {
+	w := crowd(b, 0)
+	i := 0
+	for b.Loop() {
+		i++
+		in, op := w.createFollowed(fmt.Sprintf("web%06d", i))
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if o, err := w.WaitOperation(ctx, operator, op); err != nil || o.State != cloud.OperationSucceeded {
+					b.Error(o.State, err)
+				}
+			})
+		}
+		w.record(w.running(in))
+		wg.Wait()
+	}
 }
