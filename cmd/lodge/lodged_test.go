@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,5 +221,44 @@ func TestWhatTheSystemTrustsIsNotPinned(t *testing.T) {
 	}
 	if ca, err := b.app.trust(t.Context(), w, d.fingerprint); err != nil || ca != string(offer.CAPEM) {
 		t.Errorf("with a fingerprint: pinned %q, %v", ca, err)
+	}
+}
+
+// Every operation that a real loop works on comes to its end, and is followed by
+// nothing but its id.
+func TestOperationsOfARealLodgedComeToTheirEnd(t *testing.T) {
+	d := startLodged(t, "127.0.0.1:0")
+	b := person(t)
+	b.env["LODGE_SOCKET"] = d.socket
+	operations := func(narrowed string) (items []wire.Operation) {
+		b.must(t, exitOK, "operations -o json "+narrowed, "")
+		if err := json.Unmarshal(b.out.Bytes(), &items); err != nil {
+			t.Fatal(err)
+		}
+		return items
+	}
+	disk := make([]byte, 1<<20)
+	copy(disk[510:], "\x55\xaa") // a boot sector
+	b.must(t, exitOK, "image import - --name img", string(disk))
+	b.must(t, exitOK, "create web1 --vcpus 1 --memory 1GB", "")
+	for _, line := range []string{"", "stop web1", "start web1", "reboot web1", "set web1 --vcpus 2", "delete web1 --yes"} {
+		if line != "" {
+			b.must(t, exitOK, line, "")
+		}
+		all := operations("")
+		last := all[len(all)-1]
+		has(t, b.must(t, exitOK, "operation wait "+last.ID+" --timeout 1m", ""), last.Kind+" of web1 succeeded.")
+		b.must(t, exitRefused, "operation cancel "+last.ID, "")
+	}
+	if left := operations("--state running"); len(left) != 0 {
+		t.Errorf("still running: %+v", left)
+	}
+	var kinds []string
+	for _, o := range operations("--state succeeded") {
+		kinds = append(kinds, o.Kind)
+	}
+	want := []string{"image.import", "instance.create", "instance.stop", "instance.start", "instance.reboot", "instance.update", "instance.delete"}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("got %v, want %v", kinds, want)
 	}
 }
