@@ -64,6 +64,7 @@ type DB struct {
 
 	identities *identities
 	operations *operationBell
+	events     *eventBell
 }
 
 // Open opens the database file with the default options, creating it when it is
@@ -83,7 +84,7 @@ func OpenWith(path string, o Options) (*DB, error) {
 	if err := inspect(abs); err != nil {
 		return nil, err
 	}
-	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities(), operations: newOperationBell()}
+	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities(), operations: newOperationBell(), events: newEventBell()}
 	if d.writer, err = connect(abs, o, true, 1); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", abs, err)
 	}

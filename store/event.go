@@ -13,6 +13,10 @@ const maxEvents = 1000
 // event appends one event. An empty tenantID is for what belongs to no tenant.
 func (t *tx) event(tenantID string, subject cloud.Ref, name, typ, message string, data map[string]string) error {
 	t.audited(tenantID, subject, name)
+	if t.evented == nil {
+		t.evented = map[string]bool{}
+	}
+	t.evented[tenantID] = true
 	_, err := t.exec(`
 		INSERT INTO event (
 		  at,

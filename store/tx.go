@@ -28,6 +28,8 @@ type tx struct {
 
 	begun []string // operations that the caller may follow
 	ended []string // operations whose waiters are woken after the commit
+
+	evented map[string]bool // tenants that events were written for
 }
 
 // source is where rows are read from: a transaction or the pool of readers.
@@ -87,6 +89,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	if t.identityChanged {
 		d.identities.forget()
 	}
+	d.events.ring(t.evented)
 	if t.wished {
 		d.ring()
 	}
