@@ -48,7 +48,7 @@ type Options struct {
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
-	// Stopping, when it closes, ends the uploads and the waits under way; nil:
+	// Stopping, when it closes, ends the uploads, waits and streams under way; nil:
 	// they run on.
 	Stopping <-chan struct{}
 	Log      *slog.Logger // nil: nothing is logged
@@ -60,6 +60,7 @@ type server struct {
 	Options
 	log       *slog.Logger
 	instances *fragments // rendered instances
+	streams   *seats     // of streams of events
 }
 
 // New makes the handler of everything lodge answers over HTTP.
@@ -69,7 +70,7 @@ func New(o Options) http.Handler {
 }
 
 func newServer(o Options) *server {
-	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments)}
+	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -116,6 +117,7 @@ func (s *server) routes() []route {
 		{"GET", "/v1/operations", viewer, s.listOperations},
 		{"POST", "/v1/operations/{id}/cancel", member, s.cancelOperation},
 		{"GET", "/v1/events", viewer, s.listEvents},
+		{"GET", "/v1/events/stream", viewer, s.streamEvents},
 		{"GET", "/v1/usage", viewer, s.usage},
 		{"POST", "/v1/tenants", operator, s.createTenant},
 		{"GET", "/v1/tenants", viewer, s.listTenants},

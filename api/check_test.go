@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -78,6 +79,12 @@ func (f *front) do(method, path, body string, header ...string) *answer {
 
 func (f *front) send(req *http.Request) *answer {
 	f.t.Helper()
+	if strings.HasPrefix(req.URL.Path, "/v1/events/stream") {
+		// It has no end of its own; what it says at once is enough here.
+		ctx, cancel := context.WithTimeout(req.Context(), 50*time.Millisecond)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
 	rec := httptest.NewRecorder()
 	f.ServeHTTP(rec, req)
 	a := &answer{Response: rec.Result(), t: f.t, body: rec.Body.Bytes()}

@@ -349,6 +349,18 @@ func (s *fakeStore) Events(_ context.Context, c cloud.Caller, f cloud.EventFilte
 	return out, nil
 }
 
+func (s *fakeStore) LastEvent(context.Context) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.events) == 0 {
+		return 0, nil
+	}
+	return s.events[len(s.events)-1].Seq, nil
+}
+
+// NextEvents never rings: what the fake has, it has from the start.
+func (s *fakeStore) NextEvents(string) <-chan struct{} { return nil }
+
 func (s *fakeStore) UsageIntervals(_ context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,6 +27,7 @@ type response struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	head   bool // a HEAD, which is answered as a GET
 }
 
 func (w *response) WriteHeader(status int) {
@@ -75,7 +76,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			// net/http drops the body of the answer by its own copy.
 			get := *r
 			get.Method = http.MethodGet
-			r = &get
+			r, w.head = &get, true
 		}
 		var start time.Time
 		logs := s.log.Enabled(r.Context(), slog.LevelDebug)

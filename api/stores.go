@@ -92,6 +92,10 @@ type Console interface {
 // Events lists what happened.
 type Events interface {
 	Events(ctx context.Context, c cloud.Caller, f cloud.EventFilter) ([]cloud.Event, error)
+	// LastEvent is the greatest sequence number there is, 0 for none.
+	LastEvent(ctx context.Context) (int64, error)
+	// NextEvents closes once more events of the tenant, "" of any, can be read.
+	NextEvents(tenantID string) <-chan struct{}
 }
 
 // Usage gives the ledger's intervals that touch a period.
