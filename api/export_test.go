@@ -73,3 +73,10 @@ func Rules() (out []Rule) {
 	slices.SortFunc(out, func(a, b Rule) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method)) })
 	return out
 }
+
+// NewSeats is an API with other bounds on streams of events.
+func NewSeats(o Options, all, tenant, caller int) http.Handler {
+	s := newServer(o)
+	s.streams.all, s.streams.tenant, s.streams.caller = all, tenant, caller
+	return s.middleware(s.router())
+}

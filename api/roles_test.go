@@ -42,7 +42,11 @@ const goodPassword = "a few random words"
 // operator who is in none.
 func newGuarded(t *testing.T, change ...func(*api.Options)) *guarded {
 	t.Helper()
-	h := newHouse(t, change...)
+	return guard(t, newHouse(t, change...))
+}
+
+func guard(t *testing.T, h *house) *guarded {
+	t.Helper()
 	g := &guarded{house: h, tokens: map[string]string{"nobody": ""}, tenants: map[string]cloud.Tenant{}}
 	now := h.store.now
 	ctx := context.Background()

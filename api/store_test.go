@@ -23,12 +23,19 @@ import (
 // house is the front over the real store, with a sink that takes everything.
 type house struct {
 	*front
-	db *store.DB
+	db   *store.DB
+	path string
 }
 
 func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 	t.Helper()
-	db, err := store.Open(filepath.Join(t.TempDir(), "lodge.db"))
+	return houseAt(t, filepath.Join(t.TempDir(), "lodge.db"))
+}
+
+// houseAt is a house whose database may be there already.
+func houseAt(t testing.TB, path string, change ...func(*api.Options)) *house {
+	t.Helper()
+	db, err := store.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +52,7 @@ func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 			c(o)
 		}
 	})
-	h := &house{f, db}
+	h := &house{f, db, path}
 	ctx := context.Background()
 	if err := db.RegisterHost(ctx, f.store.now, cloud.Host{
 		Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 512, MemoryMiB: 4 << 20, VCPURatio: 64, MemoryRatio: 16, Accel: "kvm", Version: "1", StartedAt: f.store.now,
