@@ -133,6 +133,32 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.call(ctx, "DELETE", "/v1/tokens/"+url.PathEscape(id), nil, nil, nil)
 }
 
+// Quotas gives what a tenant may have of every resource, and has.
+func (c *Client) Quotas(ctx context.Context, tenantID string) ([]wire.Quota, error) {
+	out, err := call[wire.List[wire.Quota]](ctx, c, "GET", "/v1/tenants/"+url.PathEscape(tenantID)+"/quota", nil, nil)
+	return out.Items, err
+}
+
+// SetQuotas changes limits of a tenant, and gives all as they are then. nil
+// takes a limit of its own away; what is not named stays.
+func (c *Client) SetQuotas(ctx context.Context, tenantID string, in wire.SetQuotas) ([]wire.Quota, error) {
+	out, err := call[wire.List[wire.Quota]](ctx, c, "PATCH", "/v1/tenants/"+url.PathEscape(tenantID)+"/quota", nil, in)
+	return out.Items, err
+}
+
+// DefaultQuotas gives the limits of tenants that have none of their own.
+func (c *Client) DefaultQuotas(ctx context.Context) ([]wire.Quota, error) {
+	out, err := call[wire.List[wire.Quota]](ctx, c, "GET", "/v1/quota", nil, nil)
+	return out.Items, err
+}
+
+// SetDefaultQuotas changes the limits of tenants that have none of their own,
+// and gives all as they are then.
+func (c *Client) SetDefaultQuotas(ctx context.Context, in wire.SetQuotas) ([]wire.Quota, error) {
+	out, err := call[wire.List[wire.Quota]](ctx, c, "PATCH", "/v1/quota", nil, in)
+	return out.Items, err
+}
+
 // AuditQuery narrows the audit log and says where to go on. Zero values do
 // neither.
 type AuditQuery struct {

@@ -109,6 +109,43 @@ func TestTokensAreMadeAndRevoked(t *testing.T) {
 	})
 }
 
+func TestQuotasAreShownAndSet(t *testing.T) {
+	limit := func(n int64) *int64 { return &n }
+	all := wire.List[wire.Quota]{Items: []wire.Quota{
+		{Resource: "instances", Limit: limit(20), Used: 3}, {Resource: "memory_mib", Limit: limit(128 << 10), Default: true, Used: 6144},
+		{Resource: "disk_gib", Default: true, Used: 60}, {Resource: "tokens", Limit: limit(0), Used: 0},
+	}}
+	path := "/v1/tenants/" + acmeID + "/quota"
+	prep := func(b *bench) {
+		b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{{ID: acmeID, Name: "acme"}}}).
+			on("GET "+path, all).on("PATCH "+path, all).on("GET /v1/quota", all).on("PATCH /v1/quota", all).
+			on("GET /v1/whoami", wire.Whoami{TenantID: acmeID})
+	}
+	runGolden(t, []golden{
+		{"quota-show", "quota show acme", prep},
+		{"quota-show-own", "quota show -o json", prep},
+		{"quota-show-tenant", "quota show --tenant " + acmeID, prep},
+		{"quota-show-whose", "quota show", func(b *bench) { b.on("GET /v1/whoami", wire.Whoami{Operator: true}) }},
+		{"quota-set", "quota set acme instances=20 memory=128GB disk=default", prep},
+		{"quota-set-nothing", "quota set acme", nil},
+		{"quota-set-word", "quota set acme instances", nil},
+		{"quota-set-twice", "quota set acme memory=1GB memory_mib=5", nil},
+		{"quota-set-number", "quota set acme vcpus=many", nil},
+		{"quota-set-size", "quota set acme memory=1KB", nil},
+		{"quota-set-none", "quota set acme vcpus=none", nil},
+		{"quota-set-unknown", "quota set acme cows=1", func(b *bench) {
+			prep(b)
+			b.on("PATCH "+path, problem{Status: 400, Code: "invalid_request", Detail: "There is no resource \"cows\" with a quota."})
+		}},
+		{"quota-default", "quota default", prep},
+		{"quota-default-set", "quota default instances=10 floating_ips=none", prep},
+		{"quota-default-forbidden", "quota default tokens=5", func(b *bench) {
+			b.on("PATCH /v1/quota", problem{Status: 403, Code: "forbidden", Detail: "Only an operator sets quotas; ask yours."})
+		}},
+		{"quota-complete", "__complete quota set acme in", prep},
+	})
+}
+
 func TestTheAuditLogIsShown(t *testing.T) {
 	entry := func(seq int64, action, result string) wire.AuditEntry {
 		return wire.AuditEntry{Seq: seq, At: ago(time.Minute), TenantID: homeID, UserID: adaID, UserName: "ada", Via: "token", Address: "192.0.2.7",

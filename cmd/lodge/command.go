@@ -61,7 +61,7 @@ func (a *app) command() *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.contextCommand(), a.userCommand(), a.memberCommand(),
-		a.tokenCommand(), a.auditCommand(),
+		a.tokenCommand(), a.quotaCommand(), a.auditCommand(),
 	} {
 		c.GroupID = "access"
 		cmd.AddCommand(c)

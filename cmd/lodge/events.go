@@ -25,8 +25,9 @@ func (a *app) eventsCommand() *cobra.Command {
 		Use:   "events [INSTANCE]",
 		Short: "Show what happened, oldest first",
 		Long: "events shows what happened to instances, images and networks. Each event has a number that only grows:\n" +
-			"--after goes on behind one. With --follow new events are printed as they come; in JSON that is one\n" +
-			"object a line, in YAML one document each.",
+			"--after goes on behind one. With --follow new events are printed as they come, each once and in order,\n" +
+			"also when the connection breaks or lodged is restarted; in JSON that is one object a line, in YAML one\n" +
+			"document each. Ctrl-C ends it.",
 		Example: `  lodge events --tail 20
   lodge events web1 --follow
   lodge events --after 1042 -o json`,
@@ -78,20 +79,40 @@ func (a *app) events(ctx context.Context, c *client.Client, q client.EventQuery,
 			return t
 		})
 	}
-	for {
-		for _, e := range past {
-			if err := a.printEvent(e); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil // how a look that follows ends
-		case <-time.After(a.pause):
-		}
-		if past, err = newEvents(ctx, c, &q); err != nil && ctx.Err() == nil {
+	for _, e := range past {
+		if err := a.printEvent(e); err != nil {
 			return err
 		}
+	}
+	return a.follow(ctx, c, q)
+}
+
+// follow prints what happens from q.After on until it is interrupted, over
+// breaks of the connection and restarts of lodged.
+func (a *app) follow(ctx context.Context, c *client.Client, q client.EventQuery) error {
+	broken := func(error, time.Duration) { a.note("lodge: The stream broke off; going on as soon as lodged answers.") }
+	for e, err := range c.StreamEvents(ctx, client.StreamQuery{Tenant: q.Tenant, Instance: q.Instance, After: q.After, Broken: once(broken)}) {
+		switch {
+		case ctx.Err() != nil:
+			return nil // how a look that follows ends
+		case err != nil:
+			return err
+		}
+		if err := a.printEvent(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once tells of the first of several breaks in a row.
+func once(tell func(error, time.Duration)) func(error, time.Duration) {
+	var last time.Time
+	return func(err error, wait time.Duration) {
+		if time.Since(last) > 30*time.Second {
+			tell(err, wait)
+		}
+		last = time.Now()
 	}
 }
 

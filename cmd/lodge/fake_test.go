@@ -57,6 +57,9 @@ type problem wire.Failure
 // raw is an answer that is not JSON.
 type raw string
 
+// sse is an answer that is a stream of events; it ends behind its text.
+type sse string
+
 // status is an answer with a status of its own.
 type status struct {
 	code int
@@ -96,6 +99,9 @@ func write(w http.ResponseWriter, answer any) {
 	case nil:
 		w.WriteHeader(http.StatusNoContent)
 	case raw:
+		_, _ = io.WriteString(w, string(v))
+	case sse:
+		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, string(v))
 	case problem:
 		w.Header().Set("Content-Type", "application/problem+json")

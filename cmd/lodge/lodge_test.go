@@ -356,7 +356,7 @@ func TestHelpIsGivenBehindTheNameForSSH(t *testing.T) {
 
 func TestAFollowEndsWithAnInterrupt(t *testing.T) {
 	b := newBench(t)
-	b.on("GET /v1/events", wire.List[wire.Event]{}).on("GET /v1/instances/"+web1ID+"/console-log", raw("login: "), raw("login: ann\n"))
+	b.on("GET /v1/events", wire.List[wire.Event]{}).on("GET /v1/events/stream", sse("id: 0\n\n")).on("GET /v1/instances/"+web1ID+"/console-log", raw("login: "), raw("login: ann\n"))
 	for _, args := range [][]string{{"events", "--follow"}, {"console-log", "web1", "--follow"}} {
 		patience := 10 * time.Second
 		if args[0] == "events" {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -32,6 +34,18 @@ func TestUsageAndEventsAreShown(t *testing.T) {
 		return wire.Event{Seq: seq, At: ago(time.Minute), TenantID: homeID, Kind: "instance", ObjectID: web1ID, Name: "web1",
 			Type: "instance." + what, Message: message, Data: map[string]string{}}
 	}
+	stream := func(seqs ...int64) string {
+		out := "id: 9\nretry: 1000\n\n"
+		for _, seq := range seqs {
+			b, err := json.Marshal(event(seq, "stopped", "The instance web1 is stopped."))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out += fmt.Sprintf("id: %d\nevent: instance.stopped\ndata: %s\n\n", seq, b)
+		}
+		return out
+	}
+	const revoked = "event: end\ndata: {\"status\":403,\"code\":\"forbidden\",\"detail\":\"What you may see has changed; connect again.\"}\n\n"
 	two := wire.List[wire.Event]{Items: []wire.Event{event(7, "created", "The instance web1 was asked for."), event(9, "running", "The instance web1 runs.")}}
 	more := two
 	more.Next = "9"
@@ -51,10 +65,16 @@ func TestUsageAndEventsAreShown(t *testing.T) {
 		{"events-json", "events -o json --tail 1", func(b *bench) { b.on("GET /v1/events", two) }},
 		{"events-none", "events --tail 0", func(b *bench) { b.on("GET /v1/events", two) }},
 		{"events-follow-new", "events --follow --tail 0 -o json", func(b *bench) {
-			b.on("GET /v1/events", two, rest, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
+			b.on("GET /v1/events", two).on("GET /v1/events/stream", sse(stream(12)+revoked))
 		}},
 		{"events-follow", "events --follow -o json", func(b *bench) {
-			b.on("GET /v1/events", two, rest, wire.List[wire.Event]{}, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
+			b.on("GET /v1/events", two).on("GET /v1/events/stream", sse(stream(9, 12)), problem{Status: 503, Code: "unavailable", Detail: "lodged starts."}, sse(stream(12, 13)+revoked))
+		}},
+		{"events-follow-one", "events web1 --follow --after 9", func(b *bench) {
+			b.on("GET /v1/events", wire.List[wire.Event]{}).on("GET /v1/events/stream", sse(stream(12)+revoked))
+		}},
+		{"events-follow-many", "events --follow", func(b *bench) {
+			b.on("GET /v1/events", two).on("GET /v1/events/stream", problem{Status: 429, Code: "rate_limited", Detail: "You have 64 streams of events open already, and more are not allowed; close one first."})
 		}},
 	})
 }
