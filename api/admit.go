@@ -88,18 +88,3 @@ func allow(c cloud.Caller, rt route) error {
 	}
 	return cloud.Errorf(cloud.CodeForbidden, "The scope %q of the token does not reach %s %s; use another token.", c.Scope, rt.method, rt.path)
 }
-
-// recordRefusal writes down that a change was refused for who asked. What was
-// refused for how it was asked is nobody's secret and in no audit log.
-func (s *server) recordRefusal(r *http.Request, rt route, c cloud.Caller, err error) {
-	switch code := cloud.CodeOf(err); code {
-	case cloud.CodeForbidden:
-		if s.Audit == nil || rt.need == open { // who refuses a login has written it down
-			return
-		}
-		e := cloud.AuditEntry{TenantID: c.TenantID, Action: rt.method + " " + rt.path, Name: cut(r.URL.Path), Result: string(code)}
-		if err := s.Audit.RecordRefusal(r.Context(), c, s.Now(), e); err != nil {
-			s.log.ErrorContext(r.Context(), "refusal not written down", "error", err)
-		}
-	}
-}

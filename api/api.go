@@ -44,7 +44,7 @@ type Options struct {
 	NewID func() string // a new UUID
 	// Caller says who asks. Returns CodeUnauthorized when that is nobody.
 	Caller func(*http.Request) (cloud.Caller, error)
-	Audit  Audit // nil: refusals are not written down
+	Audit  Audit // nil: what is refused or fails is not written down
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
@@ -61,6 +61,7 @@ type server struct {
 	log       *slog.Logger
 	instances *fragments // rendered instances
 	streams   *seats     // of streams of events
+	failures  *failures  // that are written down
 }
 
 // New makes the handler of everything lodge answers over HTTP.
@@ -70,7 +71,7 @@ func New(o Options) http.Handler {
 }
 
 func newServer(o Options) *server {
-	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats()}
+	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -196,8 +197,8 @@ func (s *server) handler(rt route) http.Handler {
 		case errors.As(err, &replay):
 			replyAgain(w, replay)
 		case err != nil:
+			defer s.recordFailure(r, rt, c, err) // also where the answer is cut off
 			s.fail(w, r, err)
-			s.recordRefusal(r, rt, c, err)
 			linger(w, r)
 		}
 	})

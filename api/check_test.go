@@ -26,8 +26,9 @@ type front struct {
 	t     testing.TB
 	store *fakeStore
 	http.Handler
-	caller cloud.Caller
-	door   func(*http.Request) (cloud.Caller, error) // nil: everybody is caller
+	options api.Options
+	caller  cloud.Caller
+	door    func(*http.Request) (cloud.Caller, error) // nil: everybody is caller
 }
 
 var operator = cloud.Caller{Operator: true, Role: cloud.RoleOperator, Via: "socket"}
@@ -50,7 +51,7 @@ func newFront(t testing.TB, change ...func(*api.Options)) *front {
 	for _, c := range change {
 		c(&o)
 	}
-	f.Handler = api.New(o)
+	f.options, f.Handler = o, api.New(o)
 	return f
 }
 

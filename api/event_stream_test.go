@@ -374,13 +374,7 @@ func TestJoiningAnotherTenantEndsNoStream(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	g := newGuarded(t)
-	var o api.Options
-	houseOptions := func(x *api.Options) { o = *x }
-	h := houseAt(t, filepath.Join(t.TempDir(), "other.db"), houseOptions)
-	o.Events, o.Tenants, o.Users = g.db, g.db, g.db
-	o.Caller = g.front.door
-	_ = h
-	srv := httptest.NewServer(api.NewSeats(o, 4, 3, 2))
+	srv := httptest.NewServer(api.NewSeats(g.options, 4, 3, 2))
 	t.Cleanup(srv.Close)
 	refused := func(resp *http.Response, status int, code cloud.Code) {
 		t.Helper()

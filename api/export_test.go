@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -57,6 +58,13 @@ func (b *Bounded) Held() (held, counted int) {
 		held += len(e.json)
 	}
 	return held, b.fragments.bytes
+}
+
+// NewFailures is an API that counts dropped entries of the audit log so soon.
+func NewFailures(o Options, after time.Duration) http.Handler {
+	s := newServer(o)
+	s.failures.after = after
+	return s.middleware(s.router())
 }
 
 // A Rule is who may call a route.

@@ -10,8 +10,8 @@ import (
 )
 
 func (s *server) createUser(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	if q := parseQuery(r, "tenant"); q.err != nil {
-		return q.err
+	if q := parseQuery(r); q.err != nil {
+		return q.err // the tenant is in the body: it says where, and not as whom
 	}
 	var body wire.CreateUser
 	if err := decode(w, r, &body); err != nil {

@@ -115,9 +115,19 @@ func TestTheTenantIsNamedWhereItIsTaken(t *testing.T) {
 		"POST /v1/sessions/oidc/start " + `{"device":true}`:    func() error { _, err := c.StartSignOn(ctx, wire.StartSignOn{Device: true}); return err },
 		"POST /v1/sessions/oidc " + `{"login":"l"}`:            func() error { _, _, err := c.FinishSignOn(ctx, wire.FinishSignOn{Login: "l"}); return err },
 		"POST /v1/sessions " + `{"user":"ada","password":"x"}`: func() error { _, err := c.Login(ctx, wire.Login{User: "ada", Password: "x"}); return err },
-		"POST /v1/users?tenant=acme " + `{"name":"ada"}`:       func() error { _, err := c.CreateUser(ctx, wire.CreateUser{Name: "ada"}); return err },
-		"DELETE /v1/users/ada?tenant=acme ":                    func() error { return c.DeleteUser(ctx, "ada") },
-		"GET /v1/tokens?limit=500&name=ci&tenant=acme ":        func() error { _, err := c.AllTokens(ctx, Query{Name: "ci"}); return err },
+		"GET /v1/tenants/t/quota?tenant=acme ":                 func() error { _, err := c.Quotas(ctx, "t"); return err },
+		"PATCH /v1/tenants/t/quota?tenant=acme " + `{"limits":{"vcpus":null}}`: func() error {
+			_, err := c.SetQuotas(ctx, "t", wire.SetQuotas{Limits: map[string]*int64{"vcpus": nil}})
+			return err
+		},
+		"GET /v1/quota?tenant=acme ": func() error { _, err := c.DefaultQuotas(ctx); return err },
+		"PATCH /v1/quota?tenant=acme " + `{"limits":{"vcpus":null}}`: func() error {
+			_, err := c.SetDefaultQuotas(ctx, wire.SetQuotas{Limits: map[string]*int64{"vcpus": nil}})
+			return err
+		},
+		"POST /v1/users " + `{"name":"ada"}`:            func() error { _, err := c.CreateUser(ctx, wire.CreateUser{Name: "ada"}); return err },
+		"DELETE /v1/users/ada?tenant=acme ":             func() error { return c.DeleteUser(ctx, "ada") },
+		"GET /v1/tokens?limit=500&name=ci&tenant=acme ": func() error { _, err := c.AllTokens(ctx, Query{Name: "ci"}); return err },
 	} {
 		seen = nil
 		if err := ask(); err != nil || len(seen) != 1 || seen[0] != want {

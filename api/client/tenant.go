@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// open are the routes that ask nobody who they are. All others take the
-// parameter tenant, as openapi.yaml says.
-var open = []string{"POST /v1/sessions", "GET /v1/sessions/oidc", "POST /v1/sessions/oidc", "POST /v1/sessions/oidc/start", "GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
+// noTenant are the routes that ask nobody who they are, and the one that has the
+// tenant in its body only. All others take the parameter tenant, as openapi.yaml
+// says.
+var noTenant = []string{"POST /v1/users", "POST /v1/sessions", "GET /v1/sessions/oidc", "POST /v1/sessions/oidc", "POST /v1/sessions/oidc/start",
+	"GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
 
-func takesTenant(method, path string) bool { return !slices.Contains(open, method+" "+path) }
+func takesTenant(method, path string) bool { return !slices.Contains(noTenant, method+" "+path) }
 
 // forTenant says the tenant of a body in the query too: that is where lodged
 // looks for whom a member of several tenants asks, and both must be the same.
