@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +15,25 @@ const SessionLife = 12 * time.Hour
 
 // Rows keeps what is left of secrets.
 type Rows interface {
-	Credentials(ctx context.Context, name string) (userID, passwordHash string, err error)
+	TokenRows
+	UserRows
+}
+
+// TokenRows keeps tokens and sessions.
+type TokenRows interface {
 	OpenSession(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (cloud.Token, error)
+	CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (cloud.Token, error)
+}
+
+// UserRows keeps users and their passwords.
+type UserRows interface {
+	Credentials(ctx context.Context, name string) (userID, passwordHash string, err error)
+	User(ctx context.Context, c cloud.Caller, idOrName string) (cloud.User, error)
 	CreateUser(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewUser, passwordHash string) (cloud.User, error)
 	SetPassword(ctx context.Context, c cloud.Caller, now time.Time, idOrName, passwordHash string) error
-	CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (cloud.Token, error)
+	// RenewPasswordHash keeps another hash of the same password, unless the
+	// password has changed meanwhile.
+	RenewPasswordHash(ctx context.Context, now time.Time, userID, old, renewed string) error
 }
 
 // Refusals writes down who was not let in.
@@ -59,7 +74,7 @@ func (a *Accounts) Login(ctx context.Context, c cloud.Caller, now time.Time, nam
 	if wait, ok := a.Limiter.Allow(now, name, addr); !ok {
 		return "", k, lockedOut(wait)
 	}
-	userID, good, err := a.verify(ctx, name, password)
+	userID, good, err := a.verify(ctx, now, name, password)
 	if err != nil {
 		a.Limiter.Forgive(now, name, addr)
 		return "", k, err
@@ -75,8 +90,9 @@ func (a *Accounts) Login(ctx context.Context, c cloud.Caller, now time.Time, nam
 	return secret, k, err
 }
 
-// verify costs the same whether there is such a user or not.
-func (a *Accounts) verify(ctx context.Context, name, password string) (userID string, good bool, err error) {
+// verify costs the same whether there is such a user or not. Only whoever knows
+// the password waits for a hash that is made anew.
+func (a *Accounts) verify(ctx context.Context, now time.Time, name, password string) (userID string, good bool, err error) {
 	userID, hash, err := a.Rows.Credentials(ctx, name)
 	if err != nil {
 		return "", false, err
@@ -89,9 +105,16 @@ func (a *Accounts) verify(ctx context.Context, name, password string) (userID st
 	decoy := a.decoy() // also where it is not needed: the first login must tell nothing either
 	there := hash != "" && len(password) <= MaxPassword
 	if !there {
-		hash, password = decoy, ""
+		hash = decoy
 	}
-	return userID, VerifyPassword(password, hash) && there, nil
+	if len(password) > MaxPassword {
+		password = ""
+	}
+	good, renew := verify(password, hash, a.Cost)
+	if good = good && there; good && renew {
+		err = a.Rows.RenewPasswordHash(ctx, now, userID, hash, HashPassword(normal(password), a.Cost))
+	}
+	return userID, good, err
 }
 
 func (a *Accounts) refuse(ctx context.Context, c cloud.Caller, now time.Time, name string, addr netip.Addr) error {
@@ -108,8 +131,12 @@ func (a *Accounts) refuse(ctx context.Context, c cloud.Caller, now time.Time, na
 	return cloud.Errorf(cloud.CodeUnauthorized, "The user name or the password is wrong.")
 }
 
-// short keeps what a stranger wrote from filling the log.
+// short keeps what a stranger wrote from filling the log, and a token that was
+// pasted into the wrong field out of it.
 func short(name string) string {
+	if strings.Contains(name, secretPrefix) {
+		return ""
+	}
 	if r := []rune(name); len(r) > 64 {
 		return string(r[:64])
 	}
@@ -140,12 +167,16 @@ func (a *Accounts) CreateUser(ctx context.Context, c cloud.Caller, now time.Time
 // SetPassword gives a user another password. Whoever changes its own must know
 // the present one: a token that was left lying about is not enough.
 func (a *Accounts) SetPassword(ctx context.Context, c cloud.Caller, now time.Time, user, password, current string) error {
+	u, err := a.Rows.User(ctx, c, user)
+	if err != nil {
+		return err
+	}
 	if !c.Operator {
 		addr, _ := netip.ParseAddr(c.Address)
 		if wait, ok := a.Limiter.Allow(now, c.UserName, addr); !ok {
 			return lockedOut(wait)
 		}
-		_, good, err := a.verify(ctx, c.UserName, current)
+		_, good, err := a.verify(ctx, now, c.UserName, current)
 		if err != nil {
 			a.Limiter.Forgive(now, c.UserName, addr)
 			return err
@@ -155,11 +186,11 @@ func (a *Accounts) SetPassword(ctx context.Context, c cloud.Caller, now time.Tim
 		}
 		a.Limiter.Succeeded(now, c.UserName, addr)
 	}
-	hash, err := a.hash(ctx, user, password)
+	hash, err := a.hash(ctx, u.Name, password)
 	if err != nil {
 		return err
 	}
-	return a.Rows.SetPassword(ctx, c, now, user, hash)
+	return a.Rows.SetPassword(ctx, c, now, u.ID, hash)
 }
 
 func (a *Accounts) hash(ctx context.Context, name, password string) (string, error) {
@@ -171,7 +202,7 @@ func (a *Accounts) hash(ctx context.Context, name, password string) (string, err
 		return "", err
 	}
 	defer leave()
-	return HashPassword(password, a.Cost), nil
+	return HashPassword(normal(password), a.Cost), nil
 }
 
 // CreateToken makes a token and its secret, which nobody can show again.

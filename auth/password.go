@@ -35,8 +35,11 @@ const (
 )
 
 // CheckPassword returns CodeInvalid for a password that is too short or too long
-// to be taken, or is the user's name.
+// to be taken, or is the user's name. It is counted in the form that is hashed.
 func CheckPassword(name, password string) error {
+	if len(password) <= MaxPassword { // what is longer is too long in any form
+		password = normal(password)
+	}
 	switch {
 	case utf8.RuneCountInString(password) < MinPassword:
 		return cloud.Errorf(cloud.CodeInvalid, "The password has fewer than %d characters; a few random words are easy to keep.", MinPassword)

@@ -199,6 +199,21 @@ func (d *DB) SetPassword(ctx context.Context, c cloud.Caller, now time.Time, idO
 	})
 }
 
+// RenewPasswordHash keeps another hash of the password that old is a hash of. It
+// changes nothing that anybody sees, and nothing when the password has changed
+// meanwhile: sessions go on.
+func (d *DB) RenewPasswordHash(ctx context.Context, now time.Time, userID, old, renewed string) error {
+	return d.write(ctx, now, cloud.Caller{}, "renew password hash", func(t *tx) error {
+		_, err := t.exec(`
+			UPDATE "user"
+			SET password_hash = ?
+			WHERE id = ?
+			  AND password_hash = ?
+			  AND deleted_at IS NULL`, renewed, userID, old)
+		return err
+	})
+}
+
 // DeleteUser ends a user, its memberships, its tokens and its link to an identity
 // provider; the audit log keeps its name. The last operator with a way in stays.
 //
