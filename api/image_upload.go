@@ -17,10 +17,10 @@ import (
 // image is usable. The row is there meanwhile, so that others see it grow; when
 // anything goes wrong, or the client leaves, it is forgotten again.
 func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	q := parseQuery(r, "name", "tenant", "sha256", "firmware", "user", "public", "default")
+	q := parseQuery(r, "name", "tenant", "sha256", "firmware", "user", "public", "default", "protected")
 	n := cloud.NewImage{
 		Name: q.Get("name"), SHA256: q.Get("sha256"), Firmware: cloud.Firmware(q.Get("firmware")), User: q.Get("user"),
-		Public: q.flag("public"), Default: q.flag("default"), Source: cloud.SourceUpload,
+		Public: q.flag("public"), Default: q.flag("default"), Protected: q.flag("protected"), Source: cloud.SourceUpload,
 	}
 	if q.err != nil {
 		return q.err

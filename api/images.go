@@ -35,7 +35,7 @@ func (s *server) importImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	}
 	n := cloud.NewImage{
 		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
-		Source: cloud.SourceURL, URL: body.URL, SHA256: body.SHA256, Firmware: cloud.Firmware(body.Firmware), User: body.LoginUser,
+		Source: cloud.SourceURL, URL: body.URL, SHA256: body.SHA256, Firmware: cloud.Firmware(body.Firmware), User: body.LoginUser, Protected: body.Protected,
 	}
 	if err := checkImage(&n); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 		return err
 	}
 	img, err := s.Images.UpdateImage(r.Context(), c, s.Now(), id, cloud.ImageChange{
-		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
+		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default, Protected: body.Protected,
 	})
 	if err != nil {
 		return err

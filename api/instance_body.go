@@ -17,7 +17,7 @@ import (
 func newInstance(b wire.CreateInstance) (cloud.NewInstance, error) {
 	n := cloud.NewInstance{
 		Name: b.Name, Labels: b.Labels, FlavorID: b.Flavor, Image: lowerID(b.Image),
-		UserData: b.UserData, Stopped: b.Power == string(cloud.PowerOff),
+		UserData: b.UserData, Stopped: b.Power == string(cloud.PowerOff), Protected: b.Protected,
 	}
 	bad := cloud.ValidateName("name", b.Name)
 	bad = append(bad, cloud.ValidateLabels("labels", b.Labels)...)
@@ -118,7 +118,7 @@ func sshKeyFault(line string) string {
 
 // instanceChange checks the body of a PATCH.
 func instanceChange(b wire.UpdateInstance) (cloud.InstanceChange, error) {
-	ch := cloud.InstanceChange{Name: b.Name, Labels: b.Labels, VCPUs: b.VCPUs, MemoryMiB: b.MemoryMiB}
+	ch := cloud.InstanceChange{Name: b.Name, Labels: b.Labels, VCPUs: b.VCPUs, MemoryMiB: b.MemoryMiB, Protected: b.Protected}
 	var bad []cloud.FieldError
 	if b.Name != nil {
 		bad = append(bad, cloud.ValidateName("name", *b.Name)...)

@@ -38,6 +38,7 @@ var meanings = map[cloud.Code]meaning{
 	cloud.CodeKeyReused:      {http.StatusUnprocessableEntity, "The idempotency key was used for another request"},
 	cloud.CodeNameTaken:      {http.StatusConflict, "The name is taken"},
 	cloud.CodeInUse:          {http.StatusConflict, "Still in use"},
+	cloud.CodeProtected:      {http.StatusConflict, "Protected from deletion"},
 	cloud.CodeConflict:       {http.StatusConflict, "The state does not allow it"},
 	cloud.CodeCapacity:       {http.StatusConflict, "No room on any host"},
 	cloud.CodeAddresses:      {http.StatusConflict, "No free address"},

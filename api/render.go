@@ -84,7 +84,7 @@ func wireInstance(i cloud.Instance) wire.Instance {
 		Flavor: i.FlavorID, VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB, DiskGiB: i.DiskGiB,
 		ImageID: i.ImageID, Image: i.ImageName, LoginUser: i.User, Firmware: string(i.Firmware),
 		SSHKeys: neverNilList(i.SSHKeys), UserDataBytes: len(i.UserData),
-		Power: string(i.Power), Generation: i.Generation, DeletedAt: wireTime(i.DeletedAt),
+		Power: string(i.Power), Generation: i.Generation, DeletedAt: wireTime(i.DeletedAt), Protected: i.Protected,
 
 		State: string(i.State), Task: string(i.Task), Problem: wireProblem(i.Problem),
 		ObservedGeneration: i.ObservedGeneration, Settled: i.Settled(), Pending: i.Pending(),
@@ -117,7 +117,7 @@ func wireImage(i cloud.Image) wire.Image {
 	return wire.Image{
 		ID: i.ID, Name: i.Name, TenantID: i.TenantID, Labels: neverNil(i.Labels),
 		CreatedAt: wireTime(i.CreatedAt), UpdatedAt: wireTime(i.UpdatedAt), Revision: i.Revision,
-		Public: i.Public, Default: i.Default, Source: string(i.Source), URL: i.URL, SHA256: i.SHA256,
+		Public: i.Public, Default: i.Default, Protected: i.Protected, Source: string(i.Source), URL: i.URL, SHA256: i.SHA256,
 		Firmware: string(i.Firmware), LoginUser: i.User, State: string(i.State), Problem: wireProblem(i.Problem),
 		Format: string(i.Format), SizeBytes: i.SizeBytes, VirtualSize: i.VirtualSize,
 		BytesDone: i.BytesDone, BytesTotal: i.BytesTotal, HostID: i.HostID,

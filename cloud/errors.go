@@ -28,6 +28,7 @@ const (
 	CodeKeyReused      Code = "idempotency_key_reused" // the key came before with another request
 	CodeNameTaken      Code = "name_taken"             // another live object of the tenant has the name
 	CodeInUse          Code = "in_use"                 // others still depend on the object
+	CodeProtected      Code = "protected"              // the object must not be deleted until its protection is lifted
 	CodeConflict       Code = "conflict"               // the object's state does not allow the change
 	CodeCapacity       Code = "insufficient_capacity"  // no host has room for it
 	CodeAddresses      Code = "addresses_exhausted"    // the subnet has no free address
@@ -63,7 +64,7 @@ func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeMalformed, CodeUnknownField, CodeTooLarge, CodeMediaType, CodeMethod,
 		CodeUnauthorized, CodeLockedOut, CodeQuota, CodePrecondition, CodeKeyReused,
-		CodeNotFound, CodeForbidden, CodeNameTaken, CodeInUse, CodeConflict, CodeCapacity,
+		CodeNotFound, CodeForbidden, CodeNameTaken, CodeInUse, CodeProtected, CodeConflict, CodeCapacity,
 		CodeAddresses, CodeNoImage, CodeImageNotReady, CodeImageFormat, CodeImageUnsafe,
 		CodeImageTooBig, CodeImageTruncated, CodeChecksum, CodeURLRefused, CodeURLFailed,
 		CodeDiskFull, CodeRateLimited, CodeUnavailable, CodeInternal,

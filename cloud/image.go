@@ -45,15 +45,16 @@ const (
 // Image is a bootable disk that instances start from.
 type Image struct {
 	Meta
-	TenantID string
-	Name     string
-	Public   bool // every tenant may use it
-	Default  bool // the one used when a request names none
-	Source   ImageSource
-	URL      string // for SourceURL
-	SHA256   string // 64 hex digits: as promised until active, as measured after
-	Firmware Firmware
-	User     string // the login cloud-init makes ("debian"); "" unknown
+	TenantID  string
+	Name      string
+	Public    bool // every tenant may use it
+	Default   bool // the one used when a request names none
+	Source    ImageSource
+	URL       string // for SourceURL
+	SHA256    string // 64 hex digits: as promised until active, as measured after
+	Firmware  Firmware
+	User      string // the login cloud-init makes ("debian"); "" unknown
+	Protected bool   // its deletion is refused
 
 	State       ImageState
 	Problem     *Problem

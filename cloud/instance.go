@@ -69,6 +69,7 @@ type Instance struct {
 	PowerAt    time.Time // when the last power wish was made
 	Boots      int64     // reboots asked for, ever
 	DeletedAt  time.Time // zero: wanted
+	Protected  bool      // its deletion is refused
 
 	// Seen.
 	HostID             string

@@ -35,17 +35,18 @@ type NewToken struct {
 
 // NewImage is a request to make an image.
 type NewImage struct {
-	ID       string
-	TenantID string
-	Name     string
-	Labels   map[string]string
-	Public   bool
-	Default  bool // also true when it is the first image of the installation
-	Source   ImageSource
-	URL      string
-	SHA256   string // "" unknown
-	Firmware Firmware
-	User     string
+	ID        string
+	TenantID  string
+	Name      string
+	Labels    map[string]string
+	Public    bool
+	Default   bool // also true when it is the first image of the installation
+	Source    ImageSource
+	URL       string
+	SHA256    string // "" unknown
+	Firmware  Firmware
+	User      string
+	Protected bool // its deletion is refused until that is changed
 }
 
 // NewInstance is a request to make an instance with its root disk and port.
@@ -63,6 +64,7 @@ type NewInstance struct {
 	SSHKeys   []string
 	UserData  string
 	Stopped   bool // made, but not started
+	Protected bool // its deletion is refused until that is changed
 }
 
 // InstanceChange is a PATCH: nil means "as it is".
@@ -71,14 +73,16 @@ type InstanceChange struct {
 	Labels    map[string]*string // merged; a nil value removes the key
 	VCPUs     *int
 	MemoryMiB *int
+	Protected *bool
 }
 
 // ImageChange is a PATCH of an image: nil means "as it is".
 type ImageChange struct {
-	Name    *string
-	Labels  map[string]*string // merged; a nil value removes the key
-	Public  *bool
-	Default *bool
+	Name      *string
+	Labels    map[string]*string // merged; a nil value removes the key
+	Public    *bool
+	Default   *bool
+	Protected *bool
 }
 
 // PowerChange is what a tenant asks of an instance's power.

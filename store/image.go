@@ -26,6 +26,7 @@ const imageQuery = `
 		  firmware,
 		  login,
 		  deleted_at,
+		  protected,
 		  state,
 		  problem_code,
 		  problem_message,
@@ -63,6 +64,7 @@ func scanImage(rows *sql.Rows) (i cloud.Image, err error) {
 		&i.Firmware,
 		&i.User,
 		&deleted,
+		&i.Protected,
 		&i.State,
 		&p.code,
 		&p.message,
@@ -240,8 +242,9 @@ func (t *tx) insertImage(n cloud.NewImage) error {
 		  sha256_promised,
 		  firmware,
 		  login,
+		  protected,
 		  state
-		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		n.ID,
 		n.TenantID,
 		n.Name,
@@ -256,6 +259,7 @@ func (t *tx) insertImage(n cloud.NewImage) error {
 		n.SHA256,
 		string(n.Firmware),
 		n.User,
+		n.Protected,
 		string(state),
 	)
 	return err
@@ -325,7 +329,8 @@ func (d *DB) Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud
 // nothing.
 //
 // Returns CodeNotFound, CodeForbidden for a public image of another tenant,
-// CodeInUse while a disk is based on it, CodeConflict while it is being uploaded.
+// CodeProtected, CodeInUse while a disk is based on it, CodeConflict while it is
+// being uploaded.
 func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id string) error {
 	return d.write(ctx, now, c, "image.delete", func(t *tx) error {
 		img, found, err := imageByID(t, id)
@@ -342,6 +347,9 @@ func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 			return t.joinOperation(cloud.OperationImageDelete, id)
 		}
 		if err := c.Expects(img.Revision); err != nil {
+			return err
+		}
+		if err := refuseProtected(cloud.KindImage, img.Name, img.Protected); err != nil {
 			return err
 		}
 		if err := t.refuseImageInUse(img); err != nil {

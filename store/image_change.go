@@ -8,7 +8,7 @@ import (
 )
 
 // UpdateImage changes what may change of an image: its name, its labels, who may
-// use it, and whether it is the default of its tenant. What is so already is no
+// use it, whether it may be deleted, and whether it is the default of its tenant. What is so already is no
 // change.
 //
 // Returns CodeNotFound, CodeForbidden for a public image of another tenant and
@@ -46,7 +46,7 @@ func (t *tx) changeableImage(id string) (cloud.Image, error) {
 }
 
 func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
-	name, public := img.Name, img.Public
+	name, public, protected := img.Name, img.Public, img.Protected
 	if ch.Name != nil && *ch.Name != name {
 		name = *ch.Name
 		if err := t.refuseImageName(img.TenantID, name); err != nil {
@@ -57,6 +57,9 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 		if public = *ch.Public; public && !t.caller.Operator {
 			return cloud.Errorf(cloud.CodeForbidden, "Only an operator makes an image public; leave it private, or ask yours.")
 		}
+	}
+	if ch.Protected != nil {
+		protected = *ch.Protected
 	}
 	labels, err := relabelled(img.Labels, ch.Labels)
 	if err != nil {
@@ -69,7 +72,7 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 	if ch.Default != nil {
 		isDefault = *ch.Default
 	}
-	if name == img.Name && public == img.Public && isDefault == img.Default && asJSON(labels) == asJSON(img.Labels) {
+	if name == img.Name && public == img.Public && isDefault == img.Default && protected == img.Protected && asJSON(labels) == asJSON(img.Labels) {
 		return nil
 	}
 	_, err = t.exec(`
@@ -77,9 +80,10 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 		SET name = ?,
 		    labels = ?,
 		    public = ?,
+		    protected = ?,
 		    updated_at = ?,
 		    revision = revision + 1
-		WHERE id = ?`, name, asJSON(labels), public, stamp(t.now), img.ID)
+		WHERE id = ?`, name, asJSON(labels), public, protected, stamp(t.now), img.ID)
 	if err != nil {
 		return err
 	}

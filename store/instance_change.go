@@ -87,6 +87,7 @@ func (t *tx) writeWish(w *wish) error {
 		    power_at = ?,
 		    boots = ?,
 		    wished_at = CASE WHEN generation = ? THEN wished_at ELSE ? END,
+		    protected = ?,
 		    deleted_at = ?,
 		    updated_at = ?,
 		    revision = revision + 1
@@ -102,6 +103,7 @@ func (t *tx) writeWish(w *wish) error {
 		w.Boots,
 		w.Generation,
 		stamp(t.now),
+		w.Protected,
 		stamp(w.DeletedAt),
 		stamp(t.now),
 		w.ID,
@@ -120,7 +122,7 @@ func (w *wish) refuseDeleted() error {
 	return cloud.Errorf(cloud.CodeConflict, "The instance %s is being deleted and takes no more changes.", w.Name)
 }
 
-// UpdateInstance changes name, size or labels; what is nil in the change stays.
+// UpdateInstance changes name, size, labels or protection; what is nil in the change stays.
 // A new size is used from the guest's next start on.
 //
 // Returns CodeNotFound, CodeNameTaken, CodeInvalid for a size of nothing and for
@@ -141,6 +143,7 @@ func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if err := w.relabel(ch.Labels); err != nil {
 			return err
 		}
+		w.protect(ch.Protected)
 		if !w.changed {
 			return nil
 		}
@@ -227,6 +230,14 @@ func relabelled(labels map[string]string, change map[string]*string) (map[string
 	return after, nil
 }
 
+// protect says whether the instance may be deleted. Reconcile does not look at
+// it.
+func (w *wish) protect(want *bool) {
+	if want != nil && *want != w.Protected {
+		w.Protected, w.changed = *want, true
+	}
+}
+
 // PowerInstance changes the wanted power. What is wanted already is no change,
 // but a start or stop of an instance with a problem is tried again at once.
 //
@@ -296,17 +307,21 @@ func (w *wish) reboot(now time.Time, force bool) error {
 }
 
 // DeleteInstance says that the instance and its root disk are not wanted any
-// more: its guest is not asked. Asked again it changes nothing. Returns
-// CodeNotFound once the instance is gone.
+// more: its guest is not asked. Asked again it changes nothing.
+//
+// Returns CodeNotFound once the instance is gone, CodeProtected for one that is
+// protected from it.
 func (d *DB) DeleteInstance(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Instance, error) {
-	return d.changeInstance(ctx, c, now, "instance.delete", id, func(t *tx, w *wish) error {
-		return t.delete(w)
-	})
+	return d.changeInstance(ctx, c, now, "instance.delete", id, (*tx).unwant)
 }
 
-func (t *tx) delete(w *wish) error {
+// unwant is the one way by which the wish for an instance ends.
+func (t *tx) unwant(w *wish) error {
 	if !w.DeletedAt.IsZero() {
 		return nil
+	}
+	if err := refuseProtected(cloud.KindInstance, w.Name, w.Protected); err != nil {
+		return err
 	}
 	w.DeletedAt = t.now
 	w.want()
@@ -314,4 +329,13 @@ func (t *tx) delete(w *wish) error {
 		return err
 	}
 	return t.wishEvent(w, "instance.deleted", "The instance "+w.Name+" was deleted and is being taken down.")
+}
+
+// refuseProtected returns CodeProtected for what must not be deleted. A CHECK of
+// the schema holds it too, for whatever does not ask here.
+func refuseProtected(kind cloud.Kind, name string, protected bool) error {
+	if !protected {
+		return nil
+	}
+	return cloud.Errorf(cloud.CodeProtected, "The %s %s is protected from deletion; change its protected to false first, if it shall go.", kind, name)
 }

@@ -206,7 +206,7 @@ func (t *tx) cancelInstance(o cloud.Operation) error {
 	if err := t.endOperation(o, cloud.OperationCancelled, nil); err != nil {
 		return err
 	}
-	_, err = t.applyWish(k, cloud.OperationInstanceDelete, func(w *wish) error { return t.delete(w) })
+	_, err = t.applyWish(k, cloud.OperationInstanceDelete, func(w *wish) error { return t.unwant(w) })
 	return err
 }
 

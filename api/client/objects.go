@@ -69,6 +69,9 @@ func (c *Client) UploadImage(ctx context.Context, in wire.UploadImage, r io.Read
 	if in.Default {
 		q.Set("default", "true")
 	}
+	if in.Protected {
+		q.Set("protected", "true")
+	}
 	var out wire.Image
 	body, feed := io.Pipe()
 	defer body.Close()

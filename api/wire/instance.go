@@ -24,6 +24,7 @@ type Instance struct {
 	UserDataBytes int      `json:"user_data_bytes"`
 	Power         string   `json:"power"` // "running" or "stopped"
 	Generation    int64    `json:"generation"`
+	Protected     bool     `json:"protected"`           // its deletion is refused
 	DeletedAt     Time     `json:"deleted_at,omitzero"` // when its deletion was asked for
 
 	// Seen.
@@ -75,7 +76,8 @@ type CreateInstance struct {
 	Image     string            `json:"image,omitempty"` // id or name; "" the default image
 	SSHKeys   []string          `json:"ssh_keys,omitempty"`
 	UserData  string            `json:"user_data,omitempty"`
-	Power     string            `json:"power,omitempty"` // "running" (default) or "stopped"
+	Power     string            `json:"power,omitempty"`     // "running" (default) or "stopped"
+	Protected bool              `json:"protected,omitempty"` // refuse its deletion until this is false
 }
 
 // UpdateInstance changes what is not nil.
@@ -84,6 +86,7 @@ type UpdateInstance struct {
 	Labels    map[string]*string `json:"labels,omitempty"` // merged; null removes the key
 	VCPUs     *int               `json:"vcpus,omitempty"`
 	MemoryMiB *int               `json:"memory_mib,omitempty"`
+	Protected *bool              `json:"protected,omitempty"`
 }
 
 // PowerRequest is the optional body of stop and reboot.

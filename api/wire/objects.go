@@ -27,7 +27,8 @@ type Image struct {
 	Revision    int64             `json:"revision"`
 	Public      bool              `json:"public"`
 	Default     bool              `json:"default"`
-	Source      string            `json:"source"` // "upload" or "url"
+	Protected   bool              `json:"protected"` // its deletion is refused
+	Source      string            `json:"source"`    // "upload" or "url"
 	URL         string            `json:"url,omitempty"`
 	SHA256      string            `json:"sha256,omitempty"` // as promised until active, as measured after
 	Firmware    string            `json:"firmware"`
@@ -53,14 +54,16 @@ type ImportImage struct {
 	LoginUser string            `json:"login_user,omitempty"`
 	Public    bool              `json:"public,omitempty"`
 	Default   bool              `json:"default,omitempty"`
+	Protected bool              `json:"protected,omitempty"` // refuse its deletion until this is false
 }
 
 // UpdateImage changes what is not nil.
 type UpdateImage struct {
-	Name    *string            `json:"name,omitempty"`
-	Labels  map[string]*string `json:"labels,omitempty"` // merged; null removes a key
-	Public  *bool              `json:"public,omitempty"`
-	Default *bool              `json:"default,omitempty"`
+	Name      *string            `json:"name,omitempty"`
+	Labels    map[string]*string `json:"labels,omitempty"` // merged; null removes a key
+	Public    *bool              `json:"public,omitempty"`
+	Default   *bool              `json:"default,omitempty"`
+	Protected *bool              `json:"protected,omitempty"`
 }
 
 // UploadImage describes bytes that are uploaded: the same values, in the query.
@@ -72,6 +75,7 @@ type UploadImage struct {
 	LoginUser string
 	Public    bool
 	Default   bool
+	Protected bool
 }
 
 // Flavor is a named size; its values are copied into an instance.

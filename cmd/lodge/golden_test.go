@@ -156,6 +156,7 @@ func TestInstancesAreMade(t *testing.T) {
 		{"create-no-key", "create web1", post()},
 		{"create-json", "create web1 --no-ssh-key -o json", post()},
 		{"create-all", "--tenant acme create web1 --vcpus 4 --memory 8GB --disk 40 --flavor c2-m4 --image debian-12 --ssh-key ssh-ed25519~CCCC~x --label a=b --label c= --stopped", post()},
+		{"create-protect", "create web1 --no-ssh-key --protect", post()},
 		{"create-wait", "create web1 --no-ssh-key --wait", post(made, building, seen("building", "creating", revision(10), failing(true)), running)},
 		{"create-wait-terminal", "create web1 --no-ssh-key --wait", func(b *bench) {
 			b.app.tty = true
@@ -229,6 +230,9 @@ func TestInstancesAreChanged(t *testing.T) {
 		{"set-pending", "set web1 --vcpus 4 --memory 8GiB", func(b *bench) {
 			b.on("PATCH "+one, seen("running", "", func(in *wire.Instance) { in.Pending = true }))
 		}},
+		{"set-protect", "set web1 --protect", func(b *bench) { b.on("PATCH "+one, web1()) }},
+		{"set-unprotect", "set web1 --unprotect", func(b *bench) { b.on("PATCH "+one, web1()) }},
+		{"set-protect-both", "set web1 --protect --unprotect", nil},
 		{"set-nothing", "set web1", nil},
 		{"delete-unasked", "delete web1", nil},
 		{"delete-no", "delete web1", func(b *bench) { b.app.ttyIn = true; b.in.Reset("n\n") }},

@@ -77,6 +77,7 @@ func (a *app) imageImportCommand() *cobra.Command {
 	fs.StringVar(&f.LoginUser, "user", "", "login that cloud-init makes, as debian")
 	fs.BoolVar(&f.Public, "public", false, "every tenant may use it")
 	fs.BoolVar(&f.Default, "default", false, "taken when a request names no image")
+	fs.BoolVar(&f.Protected, "protect", false, "refuse its deletion until lodge image update NAME --unprotect")
 	fs.BoolVar(&f.noWait, "no-wait", false, "do not wait for a URL to be fetched")
 	fs.DurationVar(&f.timeout, "timeout", 2*time.Hour, "how long to wait for a URL at most")
 	a.complete(cmd, "firmware", "uefi", "bios")
@@ -114,7 +115,7 @@ func (a *app) upload(ctx context.Context, c *client.Client, f importFlags, path 
 	bar := a.bytesBar("sending "+f.Name, size)
 	want := wire.UploadImage{
 		Name: f.Name, Tenant: f.Tenant, SHA256: f.SHA256, Firmware: f.Firmware, LoginUser: f.LoginUser,
-		Public: f.Public, Default: f.Default,
+		Public: f.Public, Default: f.Default, Protected: f.Protected,
 	}
 	img, err := c.UploadImage(ctx, want, in, size, func(done int64) { _ = bar.Set64(done) })
 	_ = bar.Finish()
@@ -247,6 +248,9 @@ func (a *app) imageFields(i wire.Image, tenant owner) *fields {
 	f.set("Login", i.LoginUser)
 	f.set("Public", yesNo(i.Public))
 	f.set("Default", yesNo(i.Default))
+	if i.Protected {
+		f.set("Protected", "from deletion")
+	}
 	f.set("Source", i.Source)
 	f.set("URL", i.URL)
 	f.set("SHA-256", i.SHA256)

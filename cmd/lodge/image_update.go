@@ -10,6 +10,7 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 	var name string
 	var public, def bool
 	var given, gone []string
+	var guard protection
 	cmd := &cobra.Command{
 		Use:   "update NAME",
 		Short: "Change an image's name, labels, or who may use it",
@@ -36,8 +37,9 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 			if want.Labels, err = imageLabels(given, gone); err != nil {
 				return err
 			}
-			if want.Name == nil && want.Public == nil && want.Default == nil && want.Labels == nil {
-				return usagef("Say what to change: --name, --label, --unlabel, --public or --default.")
+			want.Protected = guard.wanted(cmd)
+			if want.Name == nil && want.Public == nil && want.Default == nil && want.Labels == nil && want.Protected == nil {
+				return usagef("Say what to change: --name, --label, --unlabel, --public, --default, --protect or --unprotect.")
 			}
 			return a.updateImage(cmd, args[0], want)
 		},
@@ -47,6 +49,7 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&def, "default", false, "taken when a request names no image")
 	cmd.Flags().StringArrayVar(&given, "label", nil, "key=value; may be repeated")
 	cmd.Flags().StringArrayVar(&gone, "unlabel", nil, "key of a label to remove; may be repeated")
+	guard.register(cmd)
 	return cmd
 }
 

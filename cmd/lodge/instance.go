@@ -18,7 +18,7 @@ type createFlags struct {
 	noKey                             bool
 	userData                          string
 	labels                            []string
-	stopped                           bool
+	stopped, protect                  bool
 	waiting                           waiting
 }
 
@@ -49,6 +49,7 @@ func (a *app) createCommand() *cobra.Command {
 	fs.StringVar(&f.userData, "user-data", "", "file with cloud-init user data; - is standard input")
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value; may be repeated")
 	fs.BoolVar(&f.stopped, "stopped", false, "make it, but do not start it")
+	fs.BoolVar(&f.protect, "protect", false, "refuse its deletion until lodge set NAME --unprotect")
 	f.waiting.registerFor(a, cmd)
 	a.completeFrom(cmd, "image", a.names(-1, a.imageNames))
 	a.completeFrom(cmd, "flavor", a.names(-1, a.flavorNames))
@@ -117,7 +118,7 @@ func (l line) write(w io.Writer) error {
 
 // wish makes the request of the flags.
 func (a *app) wish(cmd *cobra.Command, name string, f createFlags) (want wire.CreateInstance, err error) {
-	want = wire.CreateInstance{Name: name, Tenant: a.tenant, Size: f.size, Flavor: f.flavor, Image: f.image}
+	want = wire.CreateInstance{Name: name, Tenant: a.tenant, Size: f.size, Flavor: f.flavor, Image: f.image, Protected: f.protect}
 	if f.stopped {
 		want.Power = "stopped"
 	}
@@ -169,13 +170,15 @@ func (a *app) setCommand() *cobra.Command {
 	var name, memory string
 	var vcpus int
 	var changes []string
+	var guard protection
 	cmd := &cobra.Command{
 		Use:   "set NAME",
-		Short: "Change an instance's name, size or labels",
+		Short: "Change an instance's name, size, labels or protection",
 		Long: "set changes what is wanted of an instance. A running guest gets another size at its next start;\n" +
 			"until then `lodge show` says so.",
 		Example: `  lodge set web1 --vcpus 4 --memory 8GB
-  lodge set web1 --name www --label team=red --label old-`,
+  lodge set web1 --name www --label team=red --label old-
+  lodge set web1 --protect`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.names(1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -190,8 +193,9 @@ func (a *app) setCommand() *cobra.Command {
 			if want.Labels, err = labelChanges(changes); err != nil {
 				return err
 			}
-			if want.Name == nil && want.VCPUs == nil && want.MemoryMiB == nil && want.Labels == nil {
-				return usagef("Say what to change: --name, --vcpus, --memory or --label.")
+			want.Protected = guard.wanted(cmd)
+			if want.Name == nil && want.VCPUs == nil && want.MemoryMiB == nil && want.Labels == nil && want.Protected == nil {
+				return usagef("Say what to change: --name, --vcpus, --memory, --label, --protect or --unprotect.")
 			}
 			return a.set(cmd, args[0], want)
 		},
@@ -200,6 +204,7 @@ func (a *app) setCommand() *cobra.Command {
 	cmd.Flags().IntVar(&vcpus, "vcpus", 0, "number of vCPUs")
 	cmd.Flags().StringVar(&memory, "memory", "", "memory, as 4GB or 512MiB; a bare number counts MiB")
 	cmd.Flags().StringArrayVar(&changes, "label", nil, "key=value sets, key- removes; may be repeated")
+	guard.register(cmd)
 	return cmd
 }
 

@@ -198,6 +198,7 @@ func TestImagesAreChanged(t *testing.T) {
 	runGolden(t, []golden{
 		{"image-update", "image update debian-12 --name golden --default --public=false --label team=red --label env= --unlabel draft", image},
 		{"image-update-json", "image update debian-12 --public -o json", image},
+		{"image-update-unprotect", "image update debian-12 --unprotect", image},
 		{"image-update-nothing", "image update debian-12", nil},
 		{"image-update-both", "image update debian-12 --label a=b --unlabel a", nil},
 		{"image-update-unlabel-empty", "image update debian-12 --unlabel=", nil},

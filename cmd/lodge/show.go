@@ -115,6 +115,9 @@ func (a *app) instanceFields(in wire.Instance) writer {
 		macs = append(macs, p.MAC)
 	}
 	f.set("MAC", strings.Join(macs, ", "))
+	if in.Protected {
+		f.set("Protected", "from deletion")
+	}
 	f.set("SSH keys", fmt.Sprint(len(in.SSHKeys)))
 	if in.UserDataBytes > 0 {
 		f.set("User data", iec(int64(in.UserDataBytes)))
