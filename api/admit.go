@@ -12,8 +12,10 @@ import (
 // refuses besides is a tenant's object that is not the caller's.
 func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.Caller, error) {
 	if rt.need == open {
-		_, err := s.once(r, rt) // a login's answer is kept by nobody
-		return cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}, err
+		c := cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}
+		var err error
+		c.Once, err = s.once(r, rt)
+		return c, err
 	}
 	c, err := s.Caller(r)
 	c.Address, c.RequestID = address(r), requestID(w)

@@ -25,7 +25,7 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 		`{"name":"\ud83d"}`:              `The body must be UTF-8 text; what stands at byte 10 is no character.`,
 		`{"name":"\ude00\ud83d"}`:        `The body must be UTF-8 text; what stands at byte 10 is no character.`,
 		`{"name":"\\\ud800\n"}`:          `The body must be UTF-8 text; what stands at byte 12 is no character.`,
-		`{"name":"a","zzz":true}`:        `There is no field "zzz"; the fields are name, tenant, labels, size, flavor, vcpus, memory_mib, disk_gib, image, ssh_keys, user_data, power.`,
+		`{"name":"a","zzz":true}`:        `There is no field "zzz"; the fields are name, tenant, labels, size, flavor, vcpus, memory_mib, disk_gib, image, ssh_keys, user_data, power, protected.`,
 	} {
 		err := api.DecodeBytes([]byte(body), &wire.CreateInstance{})
 		if got := cloud.MessageOf(err); got != want {

@@ -43,7 +43,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 			s.forgetImage(r, img, why)
 		}
 	}()
-	if why = s.takeImage(w, r, img); why != nil {
+	if why = s.takeImage(w, r, img, c.Once); why != nil {
 		return why
 	}
 	if img, err = s.Images.Image(r.Context(), c, img.ID, ""); err != nil {
@@ -57,7 +57,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 const progressEvery = 500 * time.Millisecond
 
 // takeImage hands the bytes on and records what was found in them.
-func (s *server) takeImage(w http.ResponseWriter, r *http.Request, img cloud.Image) error {
+func (s *server) takeImage(w http.ResponseWriter, r *http.Request, img cloud.Image, once *cloud.Once) error {
 	total := max(r.ContentLength, 0)
 	if err := s.Uploads.RecordImage(r.Context(), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageImporting}); err != nil {
 		return err
@@ -84,7 +84,11 @@ func (s *server) takeImage(w http.ResponseWriter, r *http.Request, img cloud.Ima
 		return err
 	}
 	// The bytes are all there: a client that leaves now does not undo it.
-	return s.Uploads.RecordImage(context.WithoutCancel(r.Context()), s.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info})
+	record := cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info}
+	if once != nil {
+		record.Answer = func(img cloud.Image) (cloud.Answer, error) { return once.Render(img) }
+	}
+	return s.Uploads.RecordImage(context.WithoutCancel(r.Context()), s.Now(), record)
 }
 
 // watchUpload writes the progress down, and ends the upload when lodged stops.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,16 +18,22 @@ const (
 	headerOnce     = "Idempotency-Key"
 	headerReplayed = "Idempotent-Replayed"
 	maxOnce        = 255
+	// minSecretOnce is the shortest key where secrets are about: a UUID, with or
+	// without its hyphens.
+	minSecretOnce = 32
 )
 
-// notOnce are the routes whose answers are not kept: each has a secret in it, or
-// comes long after its bytes began.
+// notOnce are the routes that take no key, with the reason. A route is here only
+// when its answer cannot be given again.
 var notOnce = map[string]string{
-	"/v1/sessions":            "a login is a new session each time",
 	"/v1/sessions/oidc":       "a login is good once",
 	"/v1/sessions/oidc/start": "a login is a new one each time",
-	"/v1/tokens":              "its answer has a secret, which is not kept; look for the token by its name",
 }
+
+// secretive are the routes with a secret in the request or in the answer. What
+// is kept of them is sealed with the key itself, which lodge does not keep: so
+// the key must be one that cannot be guessed.
+var secretive = map[string]bool{"/v1/sessions": true, "/v1/tokens": true, "/v1/users": true}
 
 // once reads the Idempotency-Key of a POST; nil without one.
 // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
@@ -42,21 +49,44 @@ func (s *server) once(r *http.Request, rt route) (*cloud.Once, error) {
 	if why, not := notOnce[rt.path]; not {
 		return nil, invalid(headerOnce, "This route takes no %s: %s.", headerOnce, why)
 	}
-	if rt.path == "/v1/images" && mediaType(r) != "application/json" {
-		return nil, invalid(headerOnce, "An upload takes no %s: a name that is taken tells that the first one arrived.", headerOnce)
+	if secretive[rt.path] && len(key) < minSecretOnce {
+		return nil, invalid(headerOnce, "The %s of this route guards a secret: give at least %d random characters, such as a UUID.", headerOnce, minSecretOnce)
 	}
 	sum := sha256.Sum256([]byte(key))
-	body := &hashed{r: r.Body, sum: sha256.New()}
-	r.Body = body
-	return &cloud.Once{
-		Key: hex.EncodeToString(sum[:]),
-		Request: func() string {
-			h := sha256.New()
-			fmt.Fprintf(h, "%s\n%s\n%x", r.Method, r.URL.RequestURI(), body.sum.Sum(nil))
-			return hex.EncodeToString(h.Sum(nil))
-		},
+	once := &cloud.Once{
+		Key:    hex.EncodeToString(sum[:]),
 		Render: func(v any) (cloud.Answer, error) { return s.answer(rt, v) },
-	}, nil
+	}
+	mark := hmac.New(sha256.New, derived(key, "request")) // unlike a plain hash it is no way to guess a password in the body
+	fmt.Fprintf(mark, "%s\n%s\n", r.Method, r.URL.RequestURI())
+	once.Request = func() string { return hex.EncodeToString(mark.Sum(nil)) }
+	if isUpload(r, rt) {
+		// The bytes are many and come late: what they must be says which they are.
+		if r.URL.Query().Get("sha256") == "" {
+			return nil, invalid("sha256", "An upload with an %s says the sha256 of its bytes: by that the same request is known again.", headerOnce)
+		}
+		return once, nil
+	}
+	r.Body = &hashed{r: r.Body, sum: mark}
+	if secretive[rt.path] {
+		s.sealed(once, key, rt)
+	}
+	return once, nil
+}
+
+func isUpload(r *http.Request, rt route) bool {
+	return rt.path == "/v1/images" && mediaType(r) != "application/json"
+}
+
+// sealed has the kept answer encrypted.
+func (s *server) sealed(once *cloud.Once, key string, rt route) {
+	once.Render = func(v any) (a cloud.Answer, err error) {
+		if a, err = s.answer(rt, v); err == nil {
+			a.Body = seal(key, a.Body)
+		}
+		return a, err
+	}
+	once.Open = func(body []byte) ([]byte, error) { return unseal(key, body) }
 }
 
 // answer is what the route answers with v: the same bytes as its handler.
@@ -68,7 +98,9 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Status, a.Location = http.StatusAccepted, "/v1/instances/"+v.ID
 		body = wireInstance(v)
 	case cloud.Image:
-		a.Status, a.Location = http.StatusAccepted, "/v1/images/"+v.ID
+		if a.Location = "/v1/images/" + v.ID; v.Source != cloud.SourceUpload {
+			a.Status = http.StatusAccepted
+		}
 		body = wireImage(v)
 	case cloud.Tenant:
 		a.Location, body = "/v1/tenants/"+v.ID, wireTenant(v)
@@ -78,6 +110,12 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Status, body = http.StatusAccepted, wireOperation(v)
 	case cloud.User:
 		a.Location, body = "/v1/users/"+v.ID, wireUser(v)
+	case cloud.Issued:
+		if v.Kind == cloud.TokenSession {
+			body = wireSession(v)
+			break
+		}
+		a.Location, body = "/v1/tokens/"+v.ID, wireIssued(v)
 	default:
 		return a, fmt.Errorf("no answer of %T can be kept", v)
 	}

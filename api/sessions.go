@@ -31,7 +31,11 @@ func (s *server) replySession(w http.ResponseWriter, r *http.Request, secret str
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, wire.Session{Token: secret, ID: k.ID, User: wireUser(u), ExpiresAt: wireTime(k.ExpiresAt)})
+	return reply(w, http.StatusCreated, wireSession(cloud.Issued{Token: k, User: u, Secret: secret}))
+}
+
+func wireSession(k cloud.Issued) wire.Session {
+	return wire.Session{Token: k.Secret, ID: k.ID, User: wireUser(k.User), ExpiresAt: wireTime(k.ExpiresAt)}
 }
 
 // logout ends the token that the request came with.

@@ -24,7 +24,7 @@ import (
 type house struct {
 	*front
 	db   *store.DB
-	path string
+	path string // of the database file
 }
 
 func newHouse(t testing.TB, change ...func(*api.Options)) *house {

@@ -41,10 +41,8 @@ func (s *server) createToken(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
-	out := wireToken(k)
-	out.Secret = secret
 	location(w, "/v1/tokens/"+k.ID)
-	return reply(w, http.StatusCreated, out)
+	return reply(w, http.StatusCreated, wireIssued(cloud.Issued{Token: k, Secret: secret}))
 }
 
 // newToken reads a request for a token. A user's token is the user's; an
@@ -133,6 +131,12 @@ func wireToken(k cloud.Token) wire.Token {
 		Role: string(k.Role), Scope: wireScope(k.Scope),
 		CreatedAt: wireTime(k.CreatedAt), ExpiresAt: wireTime(k.ExpiresAt), LastUsedAt: wireTime(k.LastUsedAt),
 	}
+}
+
+func wireIssued(k cloud.Issued) wire.Token {
+	out := wireToken(k.Token)
+	out.Secret = k.Secret
+	return out
 }
 
 func wireScope(s cloud.Scope) string {

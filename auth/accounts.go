@@ -84,7 +84,7 @@ func (a *Accounts) Login(ctx context.Context, c cloud.Caller, now time.Time, nam
 	}
 	a.Limiter.Succeeded(now, name, addr)
 	secret = NewSecret()
-	k, err = a.Rows.OpenSession(ctx, c, now, cloud.NewToken{
+	k, err = a.Rows.OpenSession(ctx, withSecret(c, secret), now, cloud.NewToken{
 		ID: a.NewID(), Name: "login", UserID: userID, ExpiresAt: now.Add(SessionLife),
 	}, HashSecret(secret))
 	return secret, k, err
@@ -208,8 +208,27 @@ func (a *Accounts) hash(ctx context.Context, name, password string) (string, err
 // CreateToken makes a token and its secret, which nobody can show again.
 func (a *Accounts) CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken) (secret string, k cloud.Token, err error) {
 	secret = NewSecret()
-	if k, err = a.Rows.CreateToken(ctx, c, now, n, HashSecret(secret)); err != nil {
+	if k, err = a.Rows.CreateToken(ctx, withSecret(c, secret), now, n, HashSecret(secret)); err != nil {
 		return "", k, err
 	}
 	return secret, k, nil
+}
+
+// withSecret puts the secret into the answer that is kept for an
+// Idempotency-Key: the rows never hold it, and Render seals what has it.
+func withSecret(c cloud.Caller, secret string) cloud.Caller {
+	if c.Once == nil {
+		return c
+	}
+	once := *c.Once
+	render := once.Render
+	once.Render = func(v any) (cloud.Answer, error) {
+		if k, ok := v.(cloud.Issued); ok {
+			k.Secret = secret
+			v = k
+		}
+		return render(v)
+	}
+	c.Once = &once
+	return c
 }

@@ -81,4 +81,7 @@ type ImageRecord struct {
 	State   ImageState
 	Problem *Problem
 	Info    *ImageInfo // set with ImageActive
+	// Answer is the answer to the upload, kept with the record for the
+	// Idempotency-Key that it came with. Nil: none is kept.
+	Answer func(Image) (Answer, error)
 }

@@ -8,6 +8,17 @@ type Once struct {
 	Key     string                      // a hash of the client's Idempotency-Key
 	Request func() string               // a hash of what is asked for, known once the body was read
 	Render  func(v any) (Answer, error) // the answer, from what the change returns
+	// Open undoes what Render did to a body with a secret in it: what is kept is of
+	// no use to whoever reads the database. Nil: nothing.
+	Open func(body []byte) ([]byte, error)
+}
+
+// Issued is a token on its way to its owner: the only time that its secret is
+// beside it.
+type Issued struct {
+	Token
+	User   User // of a session
+	Secret string
 }
 
 // Answer is an HTTP answer as it is kept.

@@ -177,5 +177,9 @@ func (t *tx) openSession(n cloud.NewToken, hash string) (cloud.Token, error) {
 	if err != nil {
 		return cloud.Token{}, err
 	}
-	return t.createToken(n, hash)
+	k, err := t.createToken(n, hash)
+	if err == nil {
+		t.answer = cloud.Issued{Token: k, User: u}
+	}
+	return k, err
 }

@@ -143,7 +143,9 @@ func (d *DB) CreateImage(ctx context.Context, c cloud.Caller, now time.Time, n c
 		if img, _, err = imageByID(t, n.ID); err != nil {
 			return err
 		}
-		t.answer = img
+		if t.answer = img; n.Source == cloud.SourceUpload {
+			t.pending = img.ID // the answer comes with the last byte
+		}
 		return t.beginOnImage(cloud.OperationImageImport, img)
 	})
 	return img, err

@@ -75,8 +75,23 @@ func (d *DB) RecordImage(ctx context.Context, now time.Time, r cloud.ImageRecord
 		if r.State == cloud.ImageGone && img.DeletedAt.IsZero() {
 			return cloud.Errorf(cloud.CodeConflict, "The image %s is wanted, so it cannot be recorded gone.", r.ID)
 		}
-		return t.recordImage(img, r)
+		if err := t.recordImage(img, r); err != nil || r.Answer == nil {
+			return err
+		}
+		return t.keepUploadAnswer(r)
 	})
+}
+
+func (t *tx) keepUploadAnswer(r cloud.ImageRecord) error {
+	img, _, err := imageByID(t, r.ID)
+	if err != nil {
+		return err
+	}
+	a, err := r.Answer(img)
+	if err != nil {
+		return err
+	}
+	return t.keepLate(r.ID, a)
 }
 
 func sameImage(img cloud.Image, r cloud.ImageRecord) bool {
@@ -226,6 +241,9 @@ func (d *DB) ForgetImage(ctx context.Context, now time.Time, id string, why *clo
 			return err
 		}
 		if _, err := t.exec(`DELETE FROM image WHERE id = ?`, id); err != nil {
+			return err
+		}
+		if err := t.dropPending(id); err != nil {
 			return err
 		}
 		message, data := "The import of the image "+img.Name+" failed.", map[string]string(nil)

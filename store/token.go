@@ -75,7 +75,9 @@ func (d *DB) CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n c
 		return k, err
 	}
 	err = d.write(ctx, now, c, "token.create", func(t *tx) error {
-		k, err = t.createToken(n, hash)
+		if k, err = t.createToken(n, hash); err == nil {
+			t.answer = cloud.Issued{Token: k}
+		}
 		return err
 	})
 	return k, err

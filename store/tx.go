@@ -22,7 +22,9 @@ type tx struct {
 	opts   Options
 	wished bool // a wish changed: ring after the commit
 
-	answer          any // what the change returns, for an answer that is kept
+	answer          any    // what the change returns, for an answer that is kept
+	pending         string // the id of what is still to be made when it has committed
+	onceScope       string // of the caller that came: a login becomes somebody
 	subject         auditSubject
 	identityChanged bool // who may do what has changed: identities are read anew
 
@@ -70,7 +72,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		return fail(what, err)
 	}
 	defer st.Rollback() // after a commit it does nothing
-	t := &tx{sql: st, ctx: ctx, now: moment(stamp(now)), caller: c, opts: d.opts}
+	t := &tx{sql: st, ctx: ctx, now: moment(stamp(now)), caller: c, opts: d.opts, onceScope: onceScope(c)}
 	if err := t.replay(); err != nil {
 		return fail(what, err)
 	}

@@ -37,7 +37,9 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 			if want.Labels, err = imageLabels(given, gone); err != nil {
 				return err
 			}
-			want.Protected = guard.wanted(cmd)
+			if want.Protected, err = guard.wanted(); err != nil {
+				return err
+			}
 			if want.Name == nil && want.Public == nil && want.Default == nil && want.Labels == nil && want.Protected == nil {
 				return usagef("Say what to change: --name, --label, --unlabel, --public, --default, --protect or --unprotect.")
 			}

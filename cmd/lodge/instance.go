@@ -193,7 +193,9 @@ func (a *app) setCommand() *cobra.Command {
 			if want.Labels, err = labelChanges(changes); err != nil {
 				return err
 			}
-			want.Protected = guard.wanted(cmd)
+			if want.Protected, err = guard.wanted(); err != nil {
+				return err
+			}
 			if want.Name == nil && want.VCPUs == nil && want.MemoryMiB == nil && want.Labels == nil && want.Protected == nil {
 				return usagef("Say what to change: --name, --vcpus, --memory, --label, --protect or --unprotect.")
 			}
