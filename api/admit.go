@@ -37,7 +37,12 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.
 	if rt.method != http.MethodGet {
 		c.Begin = &cloud.Begin{NewID: s.NewID}
 	}
-	c.Once, err = s.once(r, rt)
+	if c.DryRun, err = dryRun(r, rt); err != nil {
+		return c, err
+	}
+	if c.Once, err = s.once(r, rt); c.DryRun {
+		c.Once = nil // nothing is done, so nothing is kept
+	}
 	return c, err
 }
 

@@ -192,6 +192,10 @@ func (s *server) handler(rt route) http.Handler {
 		if err == nil {
 			err = rt.handle(w, r, c)
 		}
+		var rehearsal *cloud.Rehearsal
+		if errors.As(err, &rehearsal) {
+			err = replyRehearsal(w, rehearsal)
+		}
 		var replay *cloud.Replay
 		switch {
 		case errors.As(err, &replay):

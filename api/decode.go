@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
@@ -37,6 +38,46 @@ func decode(w http.ResponseWriter, r *http.Request, out any) error {
 		return err
 	}
 	return refuseEmpty(body)
+}
+
+// typeMerge is what a PATCH is, besides application/json: RFC 7396.
+const typeMerge = "application/merge-patch+json"
+
+// decodePatch is decode for a PATCH, which merges as RFC 7396 says: what is not
+// there stays, null takes away. It returns the fields that are null, of those
+// that may be taken away. Returns CodeInvalid for any other: an object always has
+// it.
+func decodePatch(w http.ResponseWriter, r *http.Request, out any, removable ...string) (nulls []string, err error) {
+	if mediaType(r) != typeMerge {
+		if err := wantJSON(r); err != nil {
+			return nil, err
+		}
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeBytes(body, out); err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return nil, malformed(body, err, nil)
+	}
+	var bad []cloud.FieldError
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch {
+		case string(fields[name]) != "null":
+		case slices.Contains(removable, name):
+			nulls = append(nulls, name)
+		default:
+			bad = append(bad, cloud.FieldError{Field: name, Message: "The field " + name + " cannot be taken away; give it another value or leave it out."})
+		}
+	}
+	if err := cloud.Invalid(bad); err != nil {
+		return nil, err
+	}
+	return nulls, refuseEmpty(body)
 }
 
 // decodeOptional is decode for a route whose body may be left out.

@@ -119,7 +119,8 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 		return q.err
 	}
 	var body wire.UpdateImage
-	if err := decode(w, r, &body); err != nil {
+	nulls, err := decodePatch(w, r, &body, "labels")
+	if err != nil {
 		return err
 	}
 	bad := checkLabelChange(body.Labels)
@@ -131,6 +132,7 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	}
 	img, err := s.Images.UpdateImage(r.Context(), c, s.Now(), id, cloud.ImageChange{
 		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default, Protected: body.Protected,
+		NoLabels: len(nulls) > 0,
 	})
 	if err != nil {
 		return err

@@ -163,13 +163,15 @@ func (s *server) updateInstance(w http.ResponseWriter, r *http.Request, c cloud.
 		return q.err
 	}
 	var body wire.UpdateInstance
-	if err := decode(w, r, &body); err != nil {
+	nulls, err := decodePatch(w, r, &body, "labels")
+	if err != nil {
 		return err
 	}
 	ch, err := instanceChange(body)
 	if err != nil {
 		return err
 	}
+	ch.NoLabels = len(nulls) > 0
 	in, err := s.Instances.UpdateInstance(r.Context(), c, s.Now(), id, ch)
 	if err != nil {
 		return err

@@ -44,8 +44,11 @@ func (s *server) replyQuota(w http.ResponseWriter, r *http.Request, c cloud.Call
 }
 
 func (s *server) changeQuota(w http.ResponseWriter, r *http.Request, c cloud.Caller, tenantID string) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
+		return q.err
+	}
 	var body wire.SetQuotas
-	if err := decode(w, r, &body); err != nil {
+	if _, err := decodePatch(w, r, &body); err != nil {
 		return err
 	}
 	change := make(map[cloud.Resource]*int64, len(body.Limits))

@@ -16,6 +16,9 @@ type Caller struct {
 
 	Once  *Once  // nil: each request does what it asks for
 	Begin *Begin // nil: nothing that is begun can be followed
+	// DryRun has every change checked and made, and then taken back: the store
+	// answers with a *Rehearsal.
+	DryRun bool
 	// IfRevision is what the object must still be at for it to be changed; 0: any.
 	IfRevision int64
 }

@@ -71,6 +71,7 @@ type NewInstance struct {
 type InstanceChange struct {
 	Name      *string
 	Labels    map[string]*string // merged; a nil value removes the key
+	NoLabels  bool               // take all of them away; Labels is empty then
 	VCPUs     *int
 	MemoryMiB *int
 	Protected *bool
@@ -80,6 +81,7 @@ type InstanceChange struct {
 type ImageChange struct {
 	Name      *string
 	Labels    map[string]*string // merged; a nil value removes the key
+	NoLabels  bool               // take all of them away; Labels is empty then
 	Public    *bool
 	Default   *bool
 	Protected *bool

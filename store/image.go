@@ -348,6 +348,7 @@ func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 		if !img.DeletedAt.IsZero() {
 			return t.joinOperation(cloud.OperationImageDelete, id)
 		}
+		t.answer, t.freed = img, cloud.Amounts{cloud.ResourceImages: 1}
 		if err := c.Expects(img.Revision); err != nil {
 			return err
 		}

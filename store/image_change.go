@@ -24,6 +24,7 @@ func (d *DB) UpdateImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 			return err
 		}
 		img, _, err = imageByID(t, id)
+		t.answer = img
 		return err
 	})
 	return img, err
@@ -61,7 +62,7 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 	if ch.Protected != nil {
 		protected = *ch.Protected
 	}
-	labels, err := relabelled(img.Labels, ch.Labels)
+	labels, err := relabelled(img.Labels, ch.Labels, ch.NoLabels)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if err := t.resize(w, ch); err != nil {
 			return err
 		}
-		if err := w.relabel(ch.Labels); err != nil {
+		if err := w.relabel(ch.Labels, ch.NoLabels); err != nil {
 			return err
 		}
 		w.protect(ch.Protected)
@@ -201,8 +201,8 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 
 // relabel merges labels; nil removes a key. Reconcile does not look at them.
 // Returns CodeInvalid when there would be too many.
-func (w *wish) relabel(change map[string]*string) error {
-	labels, err := relabelled(w.Labels, change)
+func (w *wish) relabel(change map[string]*string, none bool) error {
+	labels, err := relabelled(w.Labels, change, none)
 	if err != nil || maps.Equal(labels, w.Labels) {
 		return err
 	}
@@ -210,11 +210,12 @@ func (w *wish) relabel(change map[string]*string) error {
 	return nil
 }
 
-// relabelled are the labels with a change merged in; nil removes a key. Returns
+// relabelled are the labels with a change merged in; nil removes a key, and none
+// all of them. Returns
 // CodeInvalid when there would be too many.
-func relabelled(labels map[string]string, change map[string]*string) (map[string]string, error) {
+func relabelled(labels map[string]string, change map[string]*string, none bool) (map[string]string, error) {
 	after := maps.Clone(labels)
-	if after == nil {
+	if after == nil || none {
 		after = make(map[string]string)
 	}
 	for key, value := range change {
@@ -325,6 +326,10 @@ func (t *tx) unwant(w *wish) error {
 	}
 	w.DeletedAt = t.now
 	w.want()
+	t.freed = cloud.Amounts{
+		cloud.ResourceInstances: 1, cloud.ResourceVCPUs: int64(w.VCPUs), cloud.ResourceMemory: int64(w.MemoryMiB),
+		cloud.ResourceDisk: int64(w.DiskGiB), cloud.ResourceVolumes: 1, cloud.ResourcePorts: int64(len(w.Ports)),
+	}
 	if err := t.deleteVolumesOf(w.ID); err != nil {
 		return err
 	}

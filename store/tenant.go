@@ -181,6 +181,7 @@ func (d *DB) DeleteTenant(ctx context.Context, c cloud.Caller, now time.Time, id
 		if err != nil {
 			return err
 		}
+		t.answer = tenant
 		if err := t.refuseTenantInUse(tenant); err != nil {
 			return err
 		}

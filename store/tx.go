@@ -22,9 +22,10 @@ type tx struct {
 	opts   Options
 	wished bool // a wish changed: ring after the commit
 
-	answer          any    // what the change returns, for an answer that is kept
-	pending         string // the id of what is still to be made when it has committed
-	onceScope       string // of the caller that came: a login becomes somebody
+	answer          any           // what the change returns, for an answer that is kept
+	pending         string        // the id of what is still to be made when it has committed
+	onceScope       string        // of the caller that came: a login becomes somebody
+	freed           cloud.Amounts // what the tenant has less, once nothing is left of what was deleted
 	subject         auditSubject
 	identityChanged bool // who may do what has changed: identities are read anew
 
@@ -79,6 +80,9 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	if err := f(t); err != nil {
 		return fail(what, err)
 	}
+	if c.DryRun {
+		return fail(what, t.rehearsal(what, d.read(ctx)))
+	}
 	if err := t.keepAnswer(); err != nil {
 		return fail(what, err)
 	}
@@ -129,7 +133,8 @@ func fail(what string, err error) error {
 	}
 	var ce *cloud.Error
 	var replay *cloud.Replay
-	if errors.As(err, &ce) || errors.As(err, &replay) {
+	var rehearsal *cloud.Rehearsal
+	if errors.As(err, &ce) || errors.As(err, &replay) || errors.As(err, &rehearsal) {
 		return err
 	}
 	cause := fmt.Errorf("%s: %w", what, err)

@@ -228,6 +228,7 @@ func (d *DB) DeleteUser(ctx context.Context, c cloud.Caller, now time.Time, idOr
 		if err != nil {
 			return err
 		}
+		t.answer = u
 		if u.ID == c.UserID {
 			return cloud.Errorf(cloud.CodeConflict, "You cannot delete yourself; another operator can.")
 		}

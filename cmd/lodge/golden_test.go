@@ -156,6 +156,14 @@ func TestInstancesAreMade(t *testing.T) {
 		{"create-no-key", "create web1", post()},
 		{"create-json", "create web1 --no-ssh-key -o json", post()},
 		{"create-all", "--tenant acme create web1 --vcpus 4 --memory 8GB --disk 40 --flavor c2-m4 --image debian-12 --ssh-key ssh-ed25519~CCCC~x --label a=b --label c= --stopped", post()},
+		{"create-dry-run", "create web1 --no-ssh-key --dry-run", func(b *bench) {
+			limit := int64(5)
+			in := web1()
+			b.on("POST /v1/instances", wire.DryRun{DryRun: true, Action: "instance.create", Instance: &in, Estimate: wire.Estimate{
+				VCPUs: 2, Quota: []wire.QuotaEstimate{{Resource: "instances", Before: 1, After: 2, Limit: &limit}, {Resource: "vcpus", Before: 2, After: 4}},
+			}})
+		}},
+		{"create-dry-run-wait", "create web1 --no-ssh-key --dry-run --wait", nil},
 		{"create-protect", "create web1 --no-ssh-key --protect", post()},
 		{"create-wait", "create web1 --no-ssh-key --wait", post(made, building, seen("building", "creating", revision(10), failing(true)), running)},
 		{"create-wait-terminal", "create web1 --no-ssh-key --wait", func(b *bench) {

@@ -18,7 +18,7 @@ type createFlags struct {
 	noKey                             bool
 	userData                          string
 	labels                            []string
-	stopped, protect                  bool
+	stopped, protect, dryRun          bool
 	waiting                           waiting
 }
 
@@ -50,6 +50,7 @@ func (a *app) createCommand() *cobra.Command {
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value; may be repeated")
 	fs.BoolVar(&f.stopped, "stopped", false, "make it, but do not start it")
 	fs.BoolVar(&f.protect, "protect", false, "refuse its deletion until lodge set NAME --unprotect")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be made, but make nothing")
 	f.waiting.registerFor(a, cmd)
 	a.completeFrom(cmd, "image", a.names(-1, a.imageNames))
 	a.completeFrom(cmd, "flavor", a.names(-1, a.flavorNames))
@@ -63,6 +64,9 @@ func (a *app) create(cmd *cobra.Command, name string, f createFlags) error {
 	if f.stopped && f.waiting.till != "" {
 		return usagef("--stopped goes without --wait-for; use --wait.")
 	}
+	if f.dryRun && f.waiting.wanted(waitRunning) != "" {
+		return usagef("--dry-run makes nothing to wait for; leave --wait out.")
+	}
 	want, err := a.wish(cmd, name, f)
 	if err != nil {
 		return err
@@ -72,6 +76,9 @@ func (a *app) create(cmd *cobra.Command, name string, f createFlags) error {
 		return err
 	}
 	ctx := cmd.Context()
+	if f.dryRun {
+		return a.tryCreate(ctx, c, want)
+	}
 	in, err := c.CreateInstance(ctx, want)
 	if err != nil {
 		return err

@@ -1,0 +1,40 @@
+package client
+
+import (
+	"context"
+	"net/url"
+
+	"lodge/api/wire"
+)
+
+// The Try methods ask what a request would do. It gets the failure that it would
+// get, or what would come of it; nothing is written.
+
+// TryCreateInstance is CreateInstance as a dry run.
+func (c *Client) TryCreateInstance(ctx context.Context, in wire.CreateInstance) (wire.DryRun, error) {
+	return c.try(ctx, "POST", "/v1/instances", c.forTenant(in.Tenant), in)
+}
+
+// TryUpdateInstance is UpdateInstance as a dry run.
+func (c *Client) TryUpdateInstance(ctx context.Context, id string, in wire.UpdateInstance) (wire.DryRun, error) {
+	return c.try(ctx, "PATCH", "/v1/instances/"+url.PathEscape(id), nil, in)
+}
+
+// TryDeleteInstance is DeleteInstance as a dry run.
+func (c *Client) TryDeleteInstance(ctx context.Context, id string) (wire.DryRun, error) {
+	return c.try(ctx, "DELETE", "/v1/instances/"+url.PathEscape(id), nil, nil)
+}
+
+// TryImportImage is ImportImage as a dry run; the URL is not asked.
+func (c *Client) TryImportImage(ctx context.Context, in wire.ImportImage) (wire.DryRun, error) {
+	return c.try(ctx, "POST", "/v1/images", c.forTenant(in.Tenant), in)
+}
+
+// try sends a request as a dry run.
+func (c *Client) try(ctx context.Context, method, path string, q url.Values, in any) (wire.DryRun, error) {
+	dry := url.Values{"dry_run": {"true"}}
+	for name, values := range q {
+		dry[name] = values
+	}
+	return call[wire.DryRun](ctx, c, method, path, dry, in)
+}
