@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,21 +24,24 @@ var takesDryRun = []string{
 // With dry_run a route gives the verdict that it gives without, and writes
 // nothing; on a route that has none it is refused, and nothing is written either.
 func TestADryRunOfEveryRouteWritesNothing(t *testing.T) {
+	refusing := newGuarded(t) // one house for all that refuse: nothing happens in it
+	its := refusing.objects()
 	for _, r := range api.Rules() {
 		if r.Need == "" {
 			continue
 		}
 		t.Run(r.Method+" "+r.Path, func(t *testing.T) {
-			g := newGuarded(t)
-			path, body := g.reach(r, g.objects())
+			takes := slices.Contains(takesDryRun, r.Method+" "+r.Path)
+			g, ids := refusing, its
+			if takes {
+				g = newGuarded(t)
+				ids = g.objects()
+			}
+			path, body := g.reach(r, ids)
 			before := g.dump()
 			dry := g.as("operator", r.Method, path+"?dry_run=true", body)
 			if diff := cmp.Diff(before, g.dump()); diff != "" {
 				t.Fatalf("%d, and it wrote (-before +after):\n%s", dry.StatusCode, diff)
-			}
-			takes := false
-			for _, line := range takesDryRun {
-				takes = takes || line == r.Method+" "+r.Path
 			}
 			if !takes {
 				dry.wantFailure(400, cloud.CodeUnknownField)
