@@ -97,17 +97,99 @@ const (
 	PowerReboot PowerChange = "reboot"
 )
 
-// Page asks for a part of a list, ordered by creation.
+// Page asks for a part of a list.
 type Page struct {
 	Limit  int    // 0: the default
 	Cursor string // as given by the part before; "" from the start
+	Sort   Sort   // "" is SortCreated
 }
+
+// Sort is the order of a list. What is equal comes by id, so that every object
+// has one place.
+type Sort string
+
+// The orders. Nothing that lodge changes by itself is among them: a list that is
+// read in parts would lose what moves.
+const (
+	SortCreated     Sort = "created_at"
+	SortCreatedLast Sort = "-created_at" // the newest first
+	SortName        Sort = "name"
+	SortNameLast    Sort = "-name"
+)
+
+// Sorts are all orders.
+func Sorts() []Sort { return []Sort{SortCreated, SortCreatedLast, SortName, SortNameLast} }
+
+// Descending reports whether the list runs backwards.
+func (s Sort) Descending() bool { return s == SortCreatedLast || s == SortNameLast }
+
+// ByName reports whether the list runs by name.
+func (s Sort) ByName() bool { return s == SortName || s == SortNameLast }
 
 // Filter narrows a list. Zero values do not narrow.
 type Filter struct {
-	TenantID string
-	Name     string
-	State    string
+	TenantID   string
+	Name       string
+	NamePrefix string
+	State      string
+	Labels     Selector
+	// After and Before bound the moment of creation; both are left out
+	// themselves.
+	After, Before time.Time
+
+	// Of instances only.
+	ImageID  string
+	FlavorID string
+	HostID   string
+}
+
+// Words are the filter in words: two filters with the same words show the same.
+func (f Filter) Words() []string {
+	out := []string{f.TenantID, f.Name, f.NamePrefix, f.State, f.Labels.String(), "", "", f.ImageID, f.FlavorID, f.HostID}
+	if !f.After.IsZero() {
+		out[5] = f.After.UTC().Format(time.RFC3339Nano)
+	}
+	if !f.Before.IsZero() {
+		out[6] = f.Before.UTC().Format(time.RFC3339Nano)
+	}
+	return out
+}
+
+// MaxBulk is how many instances one bulk change changes at most: it holds the
+// database for as long.
+const MaxBulk = 1000
+
+// BulkChange is one change of all instances that a filter finds.
+type BulkChange struct {
+	Do     BulkAction
+	Force  bool // of a stop: the guest is not asked
+	DryRun bool // nothing is changed
+	Expect *int // nil: any number
+}
+
+// BulkAction is what is done to each of many.
+type BulkAction string
+
+// The bulk actions.
+const (
+	BulkDelete BulkAction = "delete"
+	BulkStart  BulkAction = "start"
+	BulkStop   BulkAction = "stop"
+)
+
+// BulkResult is what a bulk change did, or would do.
+type BulkResult struct {
+	DryRun    bool
+	Matched   int // found, and not so already
+	Changed   []BulkItem
+	Skipped   []BulkItem // refused one by one, with the reason
+	Remaining int        // matched beyond MaxBulk; ask again for them
+}
+
+// BulkItem is one of many.
+type BulkItem struct {
+	ID, Name string
+	Refused  *Error // nil: it was changed
 }
 
 // EventFilter narrows the events: oldest first, after a sequence number.
