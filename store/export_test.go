@@ -1,6 +1,10 @@
 package store
 
-import "testing"
+import (
+	"testing"
+
+	"lodge/cloud"
+)
 
 // LimitPages lets the file grow no more.
 func LimitPages(t *testing.T, d *DB) {
@@ -71,4 +75,46 @@ func Waiters(d *DB) int {
 	d.operations.mu.Lock()
 	defer d.operations.mu.Unlock()
 	return d.operations.waiters
+}
+
+// ListPlan is SQLite's plan of a list of instances, with each term of the
+// selector found so often.
+func ListPlan(t *testing.T, d *DB, tenantID string, f cloud.Filter, p cloud.Page, found ...int) string {
+	t.Helper()
+	s, err := listSpan(p, "instances", tenantID, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := instancesOf(chooseRoute(f.Labels, s.sort, append(found, make([]int, len(f.Labels))...)), tenantID, f, "")
+	query := q.page(s)
+	return Plan(t, d, query, q.args...)
+}
+
+// QuotaPlan is SQLite's plan of what a quota adds up.
+func QuotaPlan(t *testing.T, d *DB, tenantID string) string {
+	t.Helper()
+	return Plan(t, d, usedQuery, tenantID, 0)
+}
+
+// Query gives the rows of a query as text, past every method.
+func Query(t *testing.T, d *DB, query string, args ...any) (out []string) {
+	t.Helper()
+	rows, err := d.reader.Query(query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// Term is the term that a list of instances is walked by; -1: by its order.
+func Term(sel cloud.Selector, sort cloud.Sort, found ...int) int {
+	return chooseRoute(sel, sort, found).term
 }

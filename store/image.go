@@ -303,7 +303,7 @@ func (d *DB) Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p, "images", tenantID, f.Name, f.State)
+	page, err := listSpan(p, "images", tenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
@@ -313,17 +313,13 @@ func (d *DB) Images(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud
 	if tenantID != "" {
 		w.and("(tenant_id = ? OR public = 1)", tenantID)
 	}
-	if f.Name != "" {
-		w.and("name = ?", f.Name)
-	}
-	if f.State != "" {
-		w.and("state = ?", f.State)
-	}
+	w.equal("state", f.State)
+	w.filter(cloud.KindImage, "", f)
 	tail := page.in(&w, "")
 	if items, err = collect(d.read(ctx), scanImage, imageQuery+tail, w.args...); err != nil {
 		return nil, "", fail("list images", err)
 	}
-	items, next = cut(page, items, func(i *cloud.Image) (time.Time, string) { return i.CreatedAt, i.ID })
+	items, next = cut(page, items, func(i *cloud.Image) place { return place{i.CreatedAt, i.Name, i.ID} })
 	return items, next, nil
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"lodge/cloud"
 )
@@ -63,12 +62,13 @@ type revised struct {
 	id       string
 	revision int64
 	created  sql.NullInt64
+	name     string // where the list is sorted by it
 }
 
 // Instances lists the instances that are not gone and that the caller may see.
 //
 // Returns CodeNotFound when the filter names a tenant that the caller may not
-// see, CodeInvalid for a cursor that this list did not give.
+// see, CodeInvalid for a sort that is none and a cursor that this list did not give.
 func (d *DB) Instances(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Instance, next string, err error) {
 	s := d.read(ctx)
 	refs, next, err := listed(s, c, f, p)
@@ -92,32 +92,26 @@ func listed(s source, c cloud.Caller, f cloud.Filter, p cloud.Page) (refs []revi
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p, "instances", tenantID, f.Name, f.State)
+	page, err := listSpan(p, "instances", tenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
-	var w where
-	w.and("gone_at IS NULL")
-	if tenantID != "" {
-		w.and("tenant_id = ?", tenantID)
-	}
-	if f.Name != "" {
-		w.and("name = ?", f.Name)
-	}
-	if f.State != "" {
-		w.and("state = ?", f.State)
-	}
-	tail := page.in(&w, "")
-	refs, err = revisions(s, `SELECT id, revision, created_at FROM instance`+tail, page.limit+1, w.args...)
+	found, err := countTerms(s, tenantID, f, page.sort)
 	if err != nil {
 		return nil, "", err
 	}
-	refs, next = cut(page, refs, func(r *revised) (time.Time, string) { return moment(r.created), r.id })
+	q := instancesOf(chooseRoute(f.Labels, page.sort, found), tenantID, f, "")
+	query := q.page(page)
+	if refs, err = revisions(s, query, page.limit+1, q.args...); err != nil {
+		return nil, "", err
+	}
+	refs, next = cut(page, refs, func(r *revised) place { return place{moment(r.created), r.name, r.id} })
 	return refs, next, nil
 }
 
-// revisions runs a query for id, revision and created_at. It is the hot part of
-// every list: one row variable, room made once.
+// revisions runs a query for id, revision and created_at, and name where the
+// list is sorted by it. It is the hot part of every list: one row variable, room
+// made once.
 func revisions(s source, query string, room int, args ...any) ([]revised, error) {
 	rows, err := s.rows(query, args...)
 	if err != nil {
@@ -126,8 +120,12 @@ func revisions(s source, query string, room int, args ...any) ([]revised, error)
 	defer rows.Close()
 	out := make([]revised, 0, room)
 	var r revised
+	into := []any{&r.id, &r.revision, &r.created.Int64}
+	if columns, err := rows.Columns(); err == nil && len(columns) > len(into) {
+		into = append(into, &r.name)
+	}
 	for rows.Next() {
-		if err := rows.Scan(&r.id, &r.revision, &r.created.Int64); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return nil, err
 		}
 		r.created.Valid = true

@@ -246,30 +246,35 @@ func (w *wish) protect(want *bool) {
 // and for a reboot of one that is wanted stopped.
 func (d *DB) PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "instance."+string(p), id, func(t *tx, w *wish) error {
-		if err := w.refuseDeleted(); err != nil {
+		return t.powerInstance(w, p, force)
+	})
+}
+
+// powerInstance is what PowerInstance does to one, and a bulk change to each.
+func (t *tx) powerInstance(w *wish, p cloud.PowerChange, force bool) error {
+	if err := w.refuseDeleted(); err != nil {
+		return err
+	}
+	switch p {
+	case cloud.PowerStart:
+		w.start(t.now)
+	case cloud.PowerStop:
+		w.stop(t.now, force)
+	case cloud.PowerReboot:
+		if err := w.reboot(t.now, force); err != nil {
 			return err
 		}
-		switch p {
-		case cloud.PowerStart:
-			w.start(t.now)
-		case cloud.PowerStop:
-			w.stop(t.now, force)
-		case cloud.PowerReboot:
-			if err := w.reboot(t.now, force); err != nil {
-				return err
-			}
-		default:
-			return invalid("action", "There is no power change %q; use start, stop or reboot.", p)
-		}
-		if !w.changed {
-			return nil
-		}
-		how := ""
-		if force && p != cloud.PowerStart {
-			how = " by force"
-		}
-		return t.wishEvent(w, "instance."+string(p), "A "+string(p)+how+" of the instance "+w.Name+" was asked for.")
-	})
+	default:
+		return invalid("action", "There is no power change %q; use start, stop or reboot.", p)
+	}
+	if !w.changed {
+		return nil
+	}
+	how := ""
+	if force && p != cloud.PowerStart {
+		how = " by force"
+	}
+	return t.wishEvent(w, "instance."+string(p), "A "+string(p)+how+" of the instance "+w.Name+" was asked for.")
 }
 
 func (w *wish) start(now time.Time) {

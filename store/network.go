@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
-	"time"
 
 	"lodge/cloud"
 )
@@ -220,7 +219,7 @@ func (d *DB) Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p clo
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p, "networks", tenantID, f.Name)
+	page, err := listSpan(p, "networks", tenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
@@ -229,15 +228,13 @@ func (d *DB) Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p clo
 	if tenantID != "" {
 		w.and("tenant_id = ?", tenantID)
 	}
-	if f.Name != "" {
-		w.and("name = ?", f.Name)
-	}
+	w.filter(cloud.KindNetwork, "", f)
 	tail := page.in(&w, "")
 	s := d.read(ctx)
 	if items, err = collect(s, scanNetwork, `SELECT `+networkColumns+` FROM network`+tail, w.args...); err != nil {
 		return nil, "", fail("list networks", err)
 	}
-	items, next = cut(page, items, func(n *cloud.Network) (time.Time, string) { return n.CreatedAt, n.ID })
+	items, next = cut(page, items, func(n *cloud.Network) place { return place{n.CreatedAt, n.Name, n.ID} })
 	if err := addSubnets(s, items); err != nil {
 		return nil, "", fail("list subnets", err)
 	}

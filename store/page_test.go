@@ -83,6 +83,22 @@ func TestACursorIsOfOneListAndFilter(t *testing.T) {
 			_, _, err := w.InstanceRefs(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, Name: "web1"}, page)
 			return err
 		},
+		"by another order": func() error {
+			_, _, err := w.Instances(ctx, operator, given, cloud.Page{Cursor: next, Sort: cloud.SortCreatedLast})
+			return err
+		},
+		"by label": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, Labels: selector(t, "env=prod")}, page)
+			return err
+		},
+		"by flavor": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, FlavorID: "c2-m4"}, page)
+			return err
+		},
+		"by age": func() error {
+			_, _, err := w.Instances(ctx, operator, cloud.Filter{TenantID: w.tenant.ID, After: noon}, page)
+			return err
+		},
 		"of images":   func() error { _, _, err := w.Images(ctx, operator, given, page); return err },
 		"of networks": func() error { _, _, err := w.Networks(ctx, operator, given, page); return err },
 		"of tenants":  func() error { _, _, err := w.Tenants(ctx, operator, given, page); return err },

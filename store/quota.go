@@ -46,11 +46,8 @@ func limitsOf(s source, tenantID string) (limits cloud.Limits, own map[cloud.Res
 	return limits, own, rows.Err()
 }
 
-// usedBy is what a tenant has of each resource. What is being deleted counts
-// until it is gone.
-func usedBy(s source, tenantID string, now time.Time) (cloud.Amounts, error) {
-	var instances, vcpus, memory, disk, images, volumes, networks, ports, floating, snapshots, tokens int64
-	err := s.row(`
+// usedQuery adds up what a tenant has. Each table has an index by tenant for it.
+const usedQuery = `
 		SELECT
 		  COUNT(*),
 		  COALESCE(SUM(vcpus), 0),
@@ -65,7 +62,13 @@ func usedBy(s source, tenantID string, now time.Time) (cloud.Amounts, error) {
 		  (SELECT COUNT(*) FROM token WHERE tenant_id = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2))
 		FROM instance
 		WHERE tenant_id = ?1
-		  AND gone_at IS NULL`, tenantID, stamp(now)).
+		  AND gone_at IS NULL`
+
+// usedBy is what a tenant has of each resource. What is being deleted counts
+// until it is gone.
+func usedBy(s source, tenantID string, now time.Time) (cloud.Amounts, error) {
+	var instances, vcpus, memory, disk, images, volumes, networks, ports, floating, snapshots, tokens int64
+	err := s.row(usedQuery, tenantID, stamp(now)).
 		Scan(&instances, &vcpus, &memory, &disk, &images, &volumes, &networks, &ports, &floating, &snapshots, &tokens)
 	return cloud.Amounts{
 		cloud.ResourceInstances: instances, cloud.ResourceVCPUs: vcpus, cloud.ResourceMemory: memory, cloud.ResourceDisk: disk,

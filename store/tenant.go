@@ -142,7 +142,7 @@ func (d *DB) Tenants(ctx context.Context, c cloud.Caller, f cloud.Filter, p clou
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p, "tenants", tenantID, f.Name)
+	page, err := listSpan(p, "tenants", tenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
@@ -151,15 +151,13 @@ func (d *DB) Tenants(ctx context.Context, c cloud.Caller, f cloud.Filter, p clou
 	if tenantID != "" {
 		w.and("id = ?", tenantID)
 	}
-	if f.Name != "" {
-		w.and("name = ?", f.Name)
-	}
+	w.filter(cloud.KindTenant, "", f)
 	tail := page.in(&w, "")
 	items, err = collect(d.read(ctx), scanTenant, `SELECT `+tenantColumns+` FROM tenant`+tail, w.args...)
 	if err != nil {
 		return nil, "", fail("list tenants", err)
 	}
-	items, next = cut(page, items, func(t *cloud.Tenant) (time.Time, string) { return t.CreatedAt, t.ID })
+	items, next = cut(page, items, func(t *cloud.Tenant) place { return place{t.CreatedAt, t.Name, t.ID} })
 	return items, next, nil
 }
 

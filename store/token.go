@@ -157,7 +157,7 @@ func visibleTokens(w *where, c cloud.Caller) {
 // Tokens lists the tokens that the caller may see and that are neither revoked
 // nor over; sessions are among them.
 func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, p cloud.Page) (items []cloud.Token, next string, err error) {
-	page, err := spanOf(p, "tokens", f.TenantID, f.Name)
+	page, err := listSpan(p, "tokens", f.TenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
@@ -168,15 +168,13 @@ func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.
 	if f.TenantID != "" {
 		w.and("k.tenant_id = ?", f.TenantID)
 	}
-	if f.Name != "" {
-		w.and("k.name = ?", f.Name)
-	}
+	w.filter(cloud.KindToken, "k.", f)
 	tail := page.in(&w, "k.")
 	items, err = collect(d.read(ctx), scanToken, `SELECT `+tokenColumns+tokenTables+tail, w.args...)
 	if err != nil {
 		return nil, "", fail("list tokens", err)
 	}
-	items, next = cut(page, items, func(k *cloud.Token) (time.Time, string) { return k.CreatedAt, k.ID })
+	items, next = cut(page, items, func(k *cloud.Token) place { return place{k.CreatedAt, k.Name, k.ID} })
 	return items, next, nil
 }
 

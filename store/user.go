@@ -154,21 +154,19 @@ func (d *DB) Users(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.
 	if err := onlyOperator(c, "lists users"); err != nil {
 		return nil, "", err
 	}
-	page, err := spanOf(p, "users", f.Name)
+	page, err := listSpan(p, "users", "", f)
 	if err != nil {
 		return nil, "", err
 	}
 	var w where
 	w.and("deleted_at IS NULL")
-	if f.Name != "" {
-		w.and("name = ?", f.Name)
-	}
+	w.filter(cloud.KindUser, "", f)
 	tail := page.in(&w, "")
 	items, err = collect(d.read(ctx), scanUser, `SELECT `+userColumns+` FROM "user"`+tail, w.args...)
 	if err != nil {
 		return nil, "", fail("list users", err)
 	}
-	items, next = cut(page, items, func(u *cloud.User) (time.Time, string) { return u.CreatedAt, u.ID })
+	items, next = cut(page, items, func(u *cloud.User) place { return place{u.CreatedAt, u.Name, u.ID} })
 	return items, next, nil
 }
 
