@@ -25,6 +25,7 @@ type Options struct {
 	// Refs is a cheaper way to lists of instances; nil: Instances is asked.
 	Refs    InstanceRefs
 	Powers  Powers
+	Bulk    Bulk
 	Console Console
 	Events  Events
 	Usage   Usage
@@ -110,6 +111,9 @@ func (s *server) routes() []route {
 		{"POST", "/v1/instances", member, s.createInstance},
 		{"PATCH", "/v1/instances/{id}", member, s.updateInstance},
 		{"DELETE", "/v1/instances/{id}", member, s.deleteInstance},
+		{"DELETE", "/v1/instances", member, s.bulk(cloud.BulkDelete)},
+		{"POST", "/v1/instances/start", member, s.bulk(cloud.BulkStart)},
+		{"POST", "/v1/instances/stop", member, s.bulk(cloud.BulkStop)},
 		{"POST", "/v1/instances/{id}/start", member, s.power(cloud.PowerStart)},
 		{"POST", "/v1/instances/{id}/stop", member, s.power(cloud.PowerStop)},
 		{"POST", "/v1/instances/{id}/reboot", member, s.power(cloud.PowerReboot)},

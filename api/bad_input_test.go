@@ -287,7 +287,7 @@ func TestPathsAndMethodsThatAreNotThere(t *testing.T) {
 	}
 	a := f.do("PUT", "/v1/instances", "{}")
 	a.wantFailure(405, cloud.CodeMethod)
-	if got := a.Header.Get("Allow"); got != "GET, HEAD, POST" {
+	if got := a.Header.Get("Allow"); got != "GET, HEAD, POST, DELETE" {
 		t.Errorf("Allow: %q", got)
 	}
 	f.do("OPTIONS", "/v1/hosts", "").wantFailure(405, cloud.CodeMethod)

@@ -88,3 +88,6 @@ func NewSeats(o Options, all, tenant, caller int) http.Handler {
 	s.streams.all, s.streams.tenant, s.streams.caller = all, tenant, caller
 	return s.middleware(s.router())
 }
+
+// Trim cuts the JSON of a struct down to some fields.
+func Trim(b []byte, fields []string) []byte { return trim(nil, b, fields) }

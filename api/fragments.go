@@ -115,8 +115,9 @@ func (b *listBuffer) release() {
 	buffers.Put(b)
 }
 
-// list writes a wire.List from the JSON of its items; nil parts are left out.
-func (b *listBuffer) list(next string) []byte {
+// list writes a wire.List from the JSON of its items, with only the fields when
+// there are some; nil parts are left out.
+func (b *listBuffer) list(next string, fields []string) []byte {
 	out := append(b.json[:0], `{"items":[`...)
 	first := true
 	for _, p := range b.parts {
@@ -127,16 +128,27 @@ func (b *listBuffer) list(next string) []byte {
 			out = append(out, ',')
 		}
 		first = false
+		if fields != nil {
+			out = trim(out, p, fields)
+			continue
+		}
 		out = append(out, p...)
 	}
 	out = append(out, ']')
 	if next != "" {
-		text, err := json.Marshal(next)
-		if err != nil {
-			panic(err) // a string always marshals
-		}
-		out = append(append(out, `,"next":`...), text...)
+		out = append(append(out, `,"next":`...), mustMarshal(next)...)
+	}
+	if fields != nil {
+		out = append(append(out, `,"fields":`...), mustMarshal(fields)...)
 	}
 	b.json = append(out, '}')
 	return b.json
+}
+
+func mustMarshal[T string | []string](v T) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // text always marshals
+	}
+	return text
 }

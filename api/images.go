@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 
 	"lodge/api/wire"
@@ -82,16 +83,18 @@ func (s *server) addImage(r *http.Request, c cloud.Caller, n cloud.NewImage, inQ
 	return s.Images.CreateImage(r.Context(), c, s.Now(), n)
 }
 
+var imageList = listOf{params: []string{"label", "state"}, states: imageStates, item: reflect.TypeFor[wire.Image]()}
+
 func (s *server) listImages(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, p, err := s.listQuery(r, c, imageStates...)
+	l, err := s.readList(r, c, imageList)
 	if err != nil {
 		return err
 	}
-	items, next, err := s.Images.Images(r.Context(), c, f, p)
+	items, next, err := s.Images.Images(r.Context(), c, l.Filter, l.Page)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, next, wireImage)
+	return replyListing(w, l, items, next, wireImage)
 }
 
 func (s *server) getImage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {

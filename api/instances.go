@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 
 	"lodge/api/wire"
 	"lodge/cloud"
@@ -10,6 +11,11 @@ import (
 var instanceStates = []string{
 	string(cloud.StateRequested), string(cloud.StateBuilding), string(cloud.StateRunning), string(cloud.StatePaused),
 	string(cloud.StateStopped), string(cloud.StateSleeping), string(cloud.StateError), string(cloud.StateGone),
+}
+
+// instanceList is what the list of instances can be asked for.
+var instanceList = listOf{
+	params: []string{"label", "state", "image", "flavor", "host"}, states: instanceStates, item: reflect.TypeFor[wire.Instance](),
 }
 
 // instanceID is the id in the path. What is no id is an instance nobody has.
@@ -57,7 +63,7 @@ func (s *server) replyInstance(w http.ResponseWriter, status int, in cloud.Insta
 }
 
 func (s *server) listInstances(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, p, err := s.listQuery(r, c, instanceStates...)
+	l, err := s.readList(r, c, instanceList)
 	if err != nil {
 		return err
 	}
@@ -65,14 +71,14 @@ func (s *server) listInstances(w http.ResponseWriter, r *http.Request, c cloud.C
 	defer buf.release()
 	var next string
 	if s.Refs != nil {
-		next, err = s.listByRefs(r, buf, c, f, p)
+		next, err = s.listByRefs(r, buf, c, l.Filter, l.Page)
 	} else {
-		next, err = s.listWhole(r, buf, c, f, p)
+		next, err = s.listWhole(r, buf, c, l.Filter, l.Page)
 	}
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, typeJSON, buf.list(next))
+	write(w, http.StatusOK, typeJSON, buf.list(next, l.fields))
 	return nil
 }
 

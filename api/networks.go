@@ -2,20 +2,24 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 
+	"lodge/api/wire"
 	"lodge/cloud"
 )
 
+var networkList = listOf{params: []string{"label"}, item: reflect.TypeFor[wire.Network]()}
+
 func (s *server) listNetworks(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, p, err := s.listQuery(r, c)
+	l, err := s.readList(r, c, networkList)
 	if err != nil {
 		return err
 	}
-	items, next, err := s.Networks.Networks(r.Context(), c, f, p)
+	items, next, err := s.Networks.Networks(r.Context(), c, l.Filter, l.Page)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, next, wireNetwork)
+	return replyListing(w, l, items, next, wireNetwork)
 }
 
 func (s *server) getNetwork(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {

@@ -97,6 +97,8 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 	case cloud.Instance:
 		a.Status, a.Location = http.StatusAccepted, "/v1/instances/"+v.ID
 		body = wireInstance(v)
+	case cloud.BulkResult:
+		a.Status, body = http.StatusAccepted, wireBulk(v)
 	case cloud.Image:
 		if a.Location = "/v1/images/" + v.ID; v.Source != cloud.SourceUpload {
 			a.Status = http.StatusAccepted

@@ -97,6 +97,8 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 	switch r.Method + " " + r.Path {
 	case "POST /v1/instances":
 		body = `{"name":"new"}`
+	case "DELETE /v1/instances", "POST /v1/instances/start", "POST /v1/instances/stop":
+		path += "?all=true"
 	case "PATCH /v1/instances/{id}":
 		body = `{"labels":{"a":"b"}}`
 	case "POST /v1/tenants":
@@ -127,6 +129,14 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"name":"new","role":"viewer","tenant":"ours"}`
 	}
 	return path, body
+}
+
+// inQuery adds a parameter to a path.
+func inQuery(path, parameter string) string {
+	if strings.Contains(path, "?") {
+		return path + "&" + parameter
+	}
+	return path + "?" + parameter
 }
 
 // objects makes something of tenant ours for each noun of a path.
@@ -230,7 +240,7 @@ func TestEveryRouteKeepsOtherTenantsOut(t *testing.T) {
 				}
 				// Naming our tenant opens nothing either.
 				for _, name := range []string{"ours", g.tenants["ours"].ID} {
-					b := g.as(actor, r.Method, path+"?tenant="+name, body)
+					b := g.as(actor, r.Method, inQuery(path, "tenant="+name), body)
 					if b.StatusCode < 400 {
 						t.Errorf("%s with tenant=%s: %d %s", actor, name, b.StatusCode, b.body)
 					}
@@ -336,13 +346,13 @@ func TestAMemberOfSeveralTenantsNamesOne(t *testing.T) {
 			personal := strings.HasPrefix(r.Path, "/v1/users/") || r.Path == "/v1/whoami" || r.Path == "/v1/sessions/current"
 			if !personal {
 				g.as("ours admin", r.Method, path, body).wantFailure(400, cloud.CodeInvalid)
-				if a := g.as("ours admin", r.Method, path+"?tenant=theirs", body); strings.Contains(r.Path, "{id}") && !strings.Contains(r.Path, "flavors") && !strings.Contains(r.Path, "tokens") {
+				if a := g.as("ours admin", r.Method, inQuery(path, "tenant=theirs"), body); strings.Contains(r.Path, "{id}") && !strings.Contains(r.Path, "flavors") && !strings.Contains(r.Path, "tokens") {
 					a.wantFailure(404, cloud.CodeNotFound)
 				}
-				if a := g.as("operator", r.Method, path+"?tenant=theirs", body); strings.Contains(r.Path, "{id}") && !strings.Contains(r.Path, "flavors") && !strings.Contains(r.Path, "tokens") {
+				if a := g.as("operator", r.Method, inQuery(path, "tenant=theirs"), body); strings.Contains(r.Path, "{id}") && !strings.Contains(r.Path, "flavors") && !strings.Contains(r.Path, "tokens") {
 					a.wantFailure(404, cloud.CodeNotFound)
 				}
-				path += "?tenant=ours"
+				path = inQuery(path, "tenant=ours")
 				body = strings.ReplaceAll(body, `"name":"new"`, `"name":"newer"`)
 			}
 			if a := g.as("ours admin", r.Method, path, body); a.StatusCode >= 400 && a.StatusCode != 409 {

@@ -44,6 +44,7 @@ func houseAt(t testing.TB, path string, change ...func(*api.Options)) *house {
 		s := o.Sink.(*fakeStore)
 		s.sink = takeAll
 		o.Tenants, o.Flavors, o.Images, o.Uploads, o.Networks, o.Instances, o.Refs = db, db, db, db, db, db, db
+		o.Bulk = db
 		o.Powers, o.Events, o.Usage, o.Hosts, o.Health = db, db, db, db, db
 		o.Accounts, o.Users, o.Members, o.Tokens, o.Audit, o.Quotas = accounts(db), db, db, db, db, db
 		o.Operations = db

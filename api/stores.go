@@ -83,6 +83,11 @@ type Powers interface {
 	PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error)
 }
 
+// Bulk changes many instances at once.
+type Bulk interface {
+	ChangeInstances(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, b cloud.BulkChange) (cloud.BulkResult, error)
+}
+
 // Console gives what a guest wrote on its serial console.
 type Console interface {
 	// ConsoleLog returns at most the last max bytes; empty when there is none yet.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 
 	"lodge/api/wire"
 	"lodge/cloud"
@@ -30,16 +31,18 @@ func (s *server) createTenant(w http.ResponseWriter, r *http.Request, c cloud.Ca
 	return reply(w, http.StatusCreated, wireTenant(t))
 }
 
+var tenantList = listOf{params: []string{"label"}, item: reflect.TypeFor[wire.Tenant]()}
+
 func (s *server) listTenants(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, p, err := s.listQuery(r, c)
+	l, err := s.readList(r, c, tenantList)
 	if err != nil {
 		return err
 	}
-	items, next, err := s.Tenants.Tenants(r.Context(), c, f, p)
+	items, next, err := s.Tenants.Tenants(r.Context(), c, l.Filter, l.Page)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, next, wireTenant)
+	return replyListing(w, l, items, next, wireTenant)
 }
 
 func (s *server) getTenant(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {

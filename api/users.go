@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 
 	"github.com/gorilla/mux"
 
@@ -47,17 +48,18 @@ func (s *server) createUser(w http.ResponseWriter, r *http.Request, c cloud.Call
 	return reply(w, http.StatusCreated, wireUser(u))
 }
 
+var userList = listOf{item: reflect.TypeFor[wire.User]()}
+
 func (s *server) listUsers(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	q := parseQuery(r, "name", "limit", "cursor", "tenant")
-	p := q.page()
-	if q.err != nil {
-		return q.err
-	}
-	items, next, err := s.Users.Users(r.Context(), c, cloud.Filter{Name: q.Get("name")}, p)
+	l, err := s.readList(r, c, userList)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, next, wireUser)
+	items, next, err := s.Users.Users(r.Context(), c, l.Filter, l.Page)
+	if err != nil {
+		return err
+	}
+	return replyListing(w, l, items, next, wireUser)
 }
 
 // pathUser is the user in the path: an id or a name, and nothing in the query.

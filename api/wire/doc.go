@@ -44,8 +44,9 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 // List is one part of a list. Next, when not empty, is the cursor of the part
 // that follows.
 type List[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty"`
+	Items  []T      `json:"items"`
+	Next   string   `json:"next,omitempty"`
+	Fields []string `json:"fields,omitempty"` // what the items were cut down to; none: they are whole
 }
 
 // Failure is an answer that says what went wrong: problem details of RFC 9457.

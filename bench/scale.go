@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lodge/cloud"
+	"lodge/store"
+)
+
+// How large the installation of scale is.
+const (
+	scaleTenants = 1000
+	scaleEach    = 100 // instances of each tenant
+)
+
+// scale is a lodged with 1,000 tenants and 100,000 instances: what one page of a
+// list, a selector and a quota cost through its API.
+//
+// The rows are made with the store's own methods, without the API: over it they
+// would take minutes. They are of a host that is not this lodged's, so nothing
+// reconciles them while the reads are measured; the sim section is about that.
+func (b *bench) scale() error {
+	dir := b.path("scale")
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	pool := netip.MustParsePrefix("10.0.0.0/8")
+	start := time.Now()
+	tenants, err := loadScale(filepath.Join(dir, "lodge.db"), pool)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-58s %18s\n", "1,000 tenants with 100,000 instances: made in", time.Since(start).Round(time.Second))
+	d, err := b.daemon("scale", "--sim", "--network-pool", pool.String())
+	if err != nil {
+		return err
+	}
+	defer d.stop()
+	var count struct {
+		Matched int `json:"matched"`
+	}
+	if err := d.call("DELETE", "/v1/instances?dry_run=true&all=true&tenant="+tenants[500], nil, &count); err != nil {
+		return err
+	}
+	if count.Matched != scaleEach {
+		return fmt.Errorf("a tenant has %d instances, not %d", count.Matched, scaleEach)
+	}
+	return d.measureScale(tenants)
+}
+
+// loadScale makes the installation in an empty database, and gives the ids of
+// its tenants.
+func loadScale(path string, pool netip.Prefix) (tenants []string, err error) {
+	// The file is filled in memory and then moved: a flush to the disk for each of
+	// 100,000 changes is no part of what is measured.
+	fast, err := os.MkdirTemp("/dev/shm", "lodge-bench-")
+	if err != nil {
+		fast = filepath.Dir(path)
+	} else {
+		defer os.RemoveAll(fast)
+	}
+	from := filepath.Join(fast, "lodge.db")
+	db, err := store.OpenWith(from, store.Options{NetworkPool: pool})
+	if err != nil {
+		return nil, err
+	}
+	tenants, err = fillScale(db)
+	if e := db.Close(); err == nil {
+		err = e
+	}
+	if err != nil || from == path {
+		return tenants, err
+	}
+	rows, err := os.ReadFile(from)
+	if err != nil {
+		return nil, err
+	}
+	return tenants, os.WriteFile(path, rows, 0o600)
+}
+
+func fillScale(db *store.DB) (tenants []string, err error) {
+	ctx, now := context.Background(), time.Now()
+	operator := cloud.Caller{Operator: true}
+	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
+	host := cloud.Host{Meta: cloud.Meta{ID: newID()}, Name: "elsewhere", VCPUs: 100_000, MemoryMiB: 1 << 30, StartedAt: now}
+	if err := db.RegisterHost(ctx, now, host); err != nil {
+		return nil, err
+	}
+	first, err := db.EnsureInstallation(ctx, now, cloud.NewTenant{ID: newID(), NetworkID: newID(), SubnetID: newID()})
+	if err != nil {
+		return nil, err
+	}
+	img, err := db.CreateImage(ctx, operator, now, cloud.NewImage{
+		ID: newID(), TenantID: first.ID, Name: "disk", Public: true, Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = db.RecordImage(ctx, now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatRaw, SizeBytes: 1 << 20, VirtualSize: 1 << 20}})
+	if err != nil {
+		return nil, err
+	}
+	for t := range scaleTenants {
+		tenant, err := db.CreateTenant(ctx, operator, now, cloud.NewTenant{ID: newID(), NetworkID: newID(), SubnetID: newID(), Name: fmt.Sprintf("t%d", t)})
+		if err != nil {
+			return nil, err
+		}
+		tenants = append(tenants, tenant.ID)
+	}
+	limits := map[cloud.Resource]*int64{}
+	for _, r := range cloud.Resources() {
+		most := int64(1_000_000)
+		limits[r] = &most
+	}
+	if err := db.SetQuotas(ctx, operator, now, "", limits); err != nil {
+		return nil, err
+	}
+	// Round by round, so that a tenant's instances are spread over all moments.
+	for n := range scaleEach {
+		for t, id := range tenants {
+			now = now.Add(time.Millisecond)
+			k := n*scaleTenants + t
+			_, err := db.CreateInstance(ctx, operator, now, cloud.NewInstance{
+				ID: newID(), VolumeID: newID(), PortID: newID(), TenantID: id, Name: fmt.Sprintf("vm%d", n), VCPUs: 1, MemoryMiB: 64, DiskGiB: 1, Stopped: true,
+				Labels: map[string]string{"env": []string{"prod", "test", "dev"}[n%3], "app": fmt.Sprintf("app%d", k%100), "job": fmt.Sprintf("job%d", k%10_000)},
+			})
+			if err != nil {
+				return nil, fmt.Errorf("instance %d: %w", k, err)
+			}
+		}
+	}
+	return tenants, nil
+}
+
+// measureScale takes medians of single requests, one after the other, each about
+// another tenant or another part of the list.
+func (d *daemon) measureScale(tenants []string) error {
+	const rounds = 300
+	tenant := func(n int) string { return tenants[n*7%len(tenants)] }
+	list := func(n int, query string) (string, string, any) {
+		return "GET", "/v1/instances?limit=100&" + query, nil
+	}
+	label := func(selector string) string { return "label=" + url.QueryEscape(selector) }
+	cursor := ""
+	for _, m := range []struct {
+		what string
+		ask  func(n int) (method, path string, body any)
+	}{
+		{"list page of 100, all tenants", func(n int) (string, string, any) {
+			if cursor == "" {
+				return list(n, "")
+			}
+			return list(n, "cursor="+cursor)
+		}},
+		{"list page of 100, one tenant", func(n int) (string, string, any) { return list(n, "tenant="+tenant(n)) }},
+		{"list page of 100, all tenants, by name", func(n int) (string, string, any) { return list(n, "sort=name") }},
+		{"label of a third, all tenants", func(n int) (string, string, any) { return list(n, label("env=prod")) }},
+		{"label of one in 100, all tenants", func(n int) (string, string, any) { return list(n, label(fmt.Sprintf("app=app%d", n%100))) }},
+		{"label of ten, all tenants", func(n int) (string, string, any) { return list(n, label(fmt.Sprintf("job=job%d", n))) }},
+		{"two labels and a state, all tenants", func(n int) (string, string, any) {
+			return list(n, "state=requested&"+label(fmt.Sprintf("env!=prod,app=app%d", n%100)))
+		}},
+		{"label of a third, one tenant", func(n int) (string, string, any) { return list(n, label("env=prod")+"&tenant="+tenant(n)) }},
+		{"GET quota", func(n int) (string, string, any) { return "GET", "/v1/tenants/" + tenant(n) + "/quota", nil }},
+		{"POST instance within a quota", func(n int) (string, string, any) {
+			in := small(fmt.Sprintf("new%d", n))
+			in["power"] = "stopped"
+			return "POST", "/v1/instances?tenant=" + tenant(n), in
+		}},
+	} {
+		times := make([]time.Duration, 0, rounds)
+		for n := range rounds {
+			method, path, body := m.ask(n)
+			var answer struct {
+				Items []json.RawMessage `json:"items"`
+				Next  string            `json:"next"`
+			}
+			start := time.Now()
+			if err := d.call(method, path, body, &answer); err != nil {
+				return fmt.Errorf("%s: %w", m.what, err)
+			}
+			times = append(times, time.Since(start))
+			cursor = answer.Next
+		}
+		line(m.what+", median", spread(times), "< 10 ms", median(times) < 10*time.Millisecond)
+	}
+	return nil
+}
