@@ -274,11 +274,20 @@ func failure(resp *http.Response) error {
 
 // Query narrows a list and picks a part of it. Zero values do neither.
 type Query struct {
-	Tenant string // id or name
-	Name   string
-	State  string
-	Limit  int
-	Cursor string
+	Tenant     string // id or name
+	Name       string
+	NamePrefix string
+	State      string
+	Label      string // a selector as in Kubernetes: "env=prod,tier!=db"
+	Image      string // of instances: id or name
+	Flavor     string // of instances
+	Host       string // of instances: its id, for operators
+	// CreatedAfter and CreatedBefore are RFC 3339, days or months.
+	CreatedAfter, CreatedBefore string
+	Sort                        string // "created_at", "name", "-created_at" or "-name"; "" the first
+	Fields                      string // "id,name": the others of each item stay zero
+	Limit                       int
+	Cursor                      string
 }
 
 func (q Query) values() url.Values {
@@ -286,6 +295,15 @@ func (q Query) values() url.Values {
 	set(v, "tenant", q.Tenant)
 	set(v, "name", q.Name)
 	set(v, "state", q.State)
+	set(v, "name_prefix", q.NamePrefix)
+	set(v, "label", q.Label)
+	set(v, "image", q.Image)
+	set(v, "flavor", q.Flavor)
+	set(v, "host", q.Host)
+	set(v, "created_after", q.CreatedAfter)
+	set(v, "created_before", q.CreatedBefore)
+	set(v, "sort", q.Sort)
+	set(v, "fields", q.Fields)
 	set(v, "cursor", q.Cursor)
 	if q.Limit > 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))

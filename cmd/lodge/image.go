@@ -19,8 +19,9 @@ import (
 func (a *app) imageCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Import, list, change and delete images"}
 	cmd.AddCommand(a.imageImportCommand(),
-		listing(a, "image", imageTable, func(ctx context.Context, c *client.Client) ([]wire.Image, error) {
-			return c.AllImages(ctx, client.Query{Tenant: a.tenant})
+		narrowed(a, "image", imageTable, func(ctx context.Context, c *client.Client, q client.Query) ([]wire.Image, error) {
+			q.Tenant = a.tenant
+			return c.AllImages(ctx, q)
 		}),
 		showing(a, "image", a.imageNames, a.image, a.imageFields),
 		a.imageUpdateCommand(),

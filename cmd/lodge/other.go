@@ -37,8 +37,8 @@ func (a *app) tenantCommand() *cobra.Command {
 	}
 	create.Flags().StringArrayVar(&given, "label", nil, "key=value; may be repeated")
 	cmd.AddCommand(create,
-		listing(a, "tenant", tenantTable, func(ctx context.Context, c *client.Client) ([]wire.Tenant, error) {
-			return c.AllTenants(ctx, client.Query{})
+		narrowed(a, "tenant", tenantTable, func(ctx context.Context, c *client.Client, q client.Query) ([]wire.Tenant, error) {
+			return c.AllTenants(ctx, q)
 		}),
 		showing(a, "tenant", a.tenantNames, a.findTenant, a.tenantFields),
 		deleting(a, "tenant", a.tenantNames, a.findTenant,
@@ -132,8 +132,9 @@ func (a *app) flavorFields(v wire.Flavor, _ owner) *fields {
 func (a *app) networkCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "network", Short: "List networks"}
 	cmd.AddCommand(
-		listing(a, "network", networkTable, func(ctx context.Context, c *client.Client) ([]wire.Network, error) {
-			return c.AllNetworks(ctx, client.Query{Tenant: a.tenant})
+		narrowed(a, "network", networkTable, func(ctx context.Context, c *client.Client, q client.Query) ([]wire.Network, error) {
+			q.Tenant = a.tenant
+			return c.AllNetworks(ctx, q)
 		}),
 		showing(a, "network", a.networkNames, a.network, a.networkFields))
 	return group(cmd)

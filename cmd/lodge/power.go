@@ -19,13 +19,16 @@ type power struct {
 	ssh                       bool   // can wait for SSH
 	till                      string // what --wait waits for
 	doing                     string
+	done                      string                        // "started"
+	askMany                   func(*client.Client) bulkCall // nil: one at a time
 	ask                       func(ctx context.Context, c *client.Client, id string, force bool) (wire.Instance, error)
 }
 
 func (a *app) startCommand() *cobra.Command {
 	return a.powerCommand(power{
-		use: "start NAME", short: "Start an instance", example: "  lodge start web1 --wait-for ssh",
-		ssh: true, till: waitRunning, doing: "is being started",
+		use: "start NAME", short: "Start an instance", example: "  lodge start web1 --wait-for ssh\n  lodge start -l role=worker",
+		ssh: true, till: waitRunning, doing: "is being started", done: "started",
+		askMany: func(c *client.Client) bulkCall { return c.StartInstances },
 		ask: func(ctx context.Context, c *client.Client, id string, _ bool) (wire.Instance, error) {
 			return c.StartInstance(ctx, id)
 		},
@@ -34,10 +37,11 @@ func (a *app) startCommand() *cobra.Command {
 
 func (a *app) stopCommand() *cobra.Command {
 	return a.powerCommand(power{
-		use: "stop NAME", short: "Stop an instance", example: "  lodge stop web1 --wait\n  lodge stop web1 --force",
+		use: "stop NAME", short: "Stop an instance", example: "  lodge stop web1 --wait\n  lodge stop web1 --force\n  lodge stop -l env=test --dry-run",
 		long: "stop asks the guest to shut down, and switches it off when it does not in time. Its disk and\n" +
 			"address stay.",
-		force: "pull the plug at once", till: waitStopped, doing: "is being stopped",
+		force: "pull the plug at once", till: waitStopped, doing: "is being stopped", done: "stopped",
+		askMany: func(c *client.Client) bulkCall { return c.StopInstances },
 		ask: func(ctx context.Context, c *client.Client, id string, force bool) (wire.Instance, error) {
 			return c.StopInstance(ctx, id, force)
 		},
@@ -57,6 +61,7 @@ func (a *app) rebootCommand() *cobra.Command {
 func (a *app) powerCommand(p power) *cobra.Command {
 	var w waiting
 	var force bool
+	var m many
 	cmd := &cobra.Command{
 		Use: p.use, Short: p.short, Long: p.long, Example: p.example,
 		Args:              takes(1, 1),
@@ -69,6 +74,16 @@ func (a *app) powerCommand(p power) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if m.query.Label != "" {
+				if w.wanted(p.till) != "" {
+					return usagef("--label goes without --wait; look with `lodge list --label`.")
+				}
+				r, err := a.changeMany(cmd.Context(), m, "", true, force, p.askMany(c))
+				if err != nil {
+					return err
+				}
+				return a.printMany(r, m.dryRun, "will be "+p.done)
+			}
 			in, err := a.instance(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
@@ -78,6 +93,9 @@ func (a *app) powerCommand(p power) *cobra.Command {
 			}
 			return a.settleOn(cmd, c, in, w, p.till, p.doing)
 		},
+	}
+	if p.askMany != nil {
+		m.register(cmd)
 	}
 	if p.force != "" {
 		cmd.Flags().BoolVar(&force, "force", false, p.force)
@@ -93,13 +111,14 @@ func (a *app) powerCommand(p power) *cobra.Command {
 func (a *app) deleteCommand() *cobra.Command {
 	var w waiting
 	var yes bool
+	var m many
 	cmd := &cobra.Command{
 		Use:     "delete NAME...",
 		Aliases: []string{"rm"},
 		Short:   "Delete instances with their disks",
 		Long: "delete asks for the end of instances: guest, root disk, address. There is no way back, so it asks\n" +
 			"first; without a terminal it wants --yes.",
-		Example:           "  lodge delete web1\n  lodge delete job1 job2 job3 --yes --wait",
+		Example:           "  lodge delete web1\n  lodge delete job1 job2 job3 --yes --wait\n  lodge delete -l env=test --dry-run",
 		Args:              takes(1, -1),
 		ValidArgsFunction: a.names(-1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -109,6 +128,9 @@ func (a *app) deleteCommand() *cobra.Command {
 			c, err := a.client()
 			if err != nil {
 				return err
+			}
+			if m.query.Label != "" {
+				return a.deleteMany(cmd, c, m, yes, w)
 			}
 			found, err := a.instances(cmd.Context(), c, args)
 			if err != nil {
@@ -121,6 +143,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	m.register(cmd)
 	w.register(cmd, "gone")
 	return cmd
 }

@@ -13,12 +13,13 @@ import (
 )
 
 func (a *app) listCommand() *cobra.Command {
-	var state string
+	var q client.Query
 	cmd := &cobra.Command{
-		Use:               "list",
-		Aliases:           []string{"ls"},
-		Short:             "List instances",
-		Example:           "  lodge list\n  lodge list --state running -o json",
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List instances",
+		Example: "  lodge list\n  lodge list -l env=prod,tier!=db --state running --sort name\n" +
+			"  lodge list --fields id,name,addresses -o json",
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -26,14 +27,24 @@ func (a *app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, err := c.AllInstances(cmd.Context(), client.Query{Tenant: a.tenant, State: state})
+			q.Tenant = a.tenant
+			if q.Fields != "" {
+				return a.parts(cmd.Context(), c, "instances", q)
+			}
+			items, err := c.AllInstances(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
 			return a.print(list(items), func() writer { return a.instanceTable(items) })
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "only those in this state")
+	a.narrow(cmd, &q, true)
+	cmd.Flags().StringVar(&q.State, "state", "", "only those in this state")
+	cmd.Flags().StringVar(&q.Image, "image", "", "only those made from this image, by name or id")
+	cmd.Flags().StringVar(&q.Flavor, "flavor", "", "only those whose size came from this flavor")
+	cmd.Flags().StringVar(&q.Host, "host", "", "only those on the host with this id; for operators")
+	a.completeFrom(cmd, "image", a.names(-1, a.imageNames))
+	a.completeFrom(cmd, "flavor", a.names(-1, a.flavorNames))
 	a.complete(cmd, "state", "requested", "building", "running", "paused", "stopped", "sleeping", "error")
 	return cmd
 }

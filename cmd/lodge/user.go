@@ -15,8 +15,8 @@ func (a *app) userCommand() *cobra.Command {
 	remove := deleting(a, "user", a.userNames, find, func(ctx context.Context, c *client.Client, u wire.User) error { return c.DeleteUser(ctx, u.ID) })
 	remove.Short = "Delete users and end their tokens"
 	cmd.AddCommand(a.userCreateCommand(),
-		listing(a, "user", userTable, func(ctx context.Context, c *client.Client) ([]wire.User, error) {
-			return c.AllUsers(ctx, client.Query{})
+		narrowed(a, "user", userTable, func(ctx context.Context, c *client.Client, q client.Query) ([]wire.User, error) {
+			return c.AllUsers(ctx, q)
 		}),
 		showing(a, "user", a.userNames, find, a.userFields), remove, a.userPasswordCommand(),
 		a.userLinkCommand(), a.userUnlinkCommand())
