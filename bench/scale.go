@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/mattn/go-sqlite3"
 
 	"lodge/cloud"
 	"lodge/store"
@@ -26,25 +28,25 @@ const (
 // list, a selector and a quota cost through its API.
 //
 // The rows are made with the store's own methods, without the API: over it they
-// would take minutes. They are of a host that is not this lodged's, so nothing
-// reconciles them while the reads are measured; the sim section is about that.
+// would take many minutes. They are of a host that is not this lodged's, so
+// nothing reconciles them while the reads are measured; the sim section is about
+// that.
 func (b *bench) scale() error {
-	dir := b.path("scale")
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return err
-	}
-	pool := netip.MustParsePrefix("10.0.0.0/8")
-	start := time.Now()
-	tenants, err := loadScale(filepath.Join(dir, "lodge.db"), pool)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%-58s %18s\n", "1,000 tenants with 100,000 instances: made in", time.Since(start).Round(time.Second))
-	d, err := b.daemon("scale", "--sim", "--network-pool", pool.String())
+	const pool = "10.0.0.0/8"
+	d, err := b.daemon("scale", "--sim", "--network-pool", pool)
 	if err != nil {
 		return err
 	}
 	defer d.stop()
+	if err := d.haltImage(); err != nil {
+		return err
+	}
+	start := time.Now()
+	tenants, err := loadScale(filepath.Join(d.dir, "sim.db"), netip.MustParsePrefix(pool))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-58s %18s\n", "1,000 tenants with 100,000 instances: made in", time.Since(start).Round(time.Second))
 	var count struct {
 		Matched int `json:"matched"`
 	}
@@ -57,56 +59,75 @@ func (b *bench) scale() error {
 	return d.measureScale(tenants)
 }
 
-// loadScale makes the installation in an empty database, and gives the ids of
-// its tenants.
+// loadScale fills the database of a running lodged, and gives the ids of its
+// tenants. A copy is filled in memory and written back: a flush to the disk for
+// each of 100,000 changes is no part of what is measured.
 func loadScale(path string, pool netip.Prefix) (tenants []string, err error) {
-	// The file is filled in memory and then moved: a flush to the disk for each of
-	// 100,000 changes is no part of what is measured.
 	fast, err := os.MkdirTemp("/dev/shm", "lodge-bench-")
 	if err != nil {
 		fast = filepath.Dir(path)
 	} else {
 		defer os.RemoveAll(fast)
 	}
-	from := filepath.Join(fast, "lodge.db")
-	db, err := store.OpenWith(from, store.Options{NetworkPool: pool})
+	filled := filepath.Join(fast, "filled.db")
+	if err := copyDatabase(filled, path); err != nil {
+		return nil, err
+	}
+	db, err := store.OpenWith(filled, store.Options{NetworkPool: pool})
 	if err != nil {
 		return nil, err
 	}
 	tenants, err = fillScale(db)
-	if e := db.Close(); err == nil {
-		err = e
-	}
-	if err != nil || from == path {
-		return tenants, err
-	}
-	rows, err := os.ReadFile(from)
-	if err != nil {
+	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, err
 	}
-	return tenants, os.WriteFile(path, rows, 0o600)
+	return tenants, copyDatabase(path, filled)
+}
+
+// copyDatabase copies all of one SQLite database over another, which may be in
+// use: https://www.sqlite.org/backup.html
+func copyDatabase(to, from string) error {
+	open := func(path string) (*sqlite3.SQLiteConn, error) {
+		c, err := (&sqlite3.SQLiteDriver{}).Open("file:" + path + "?_busy_timeout=10000")
+		if err != nil {
+			return nil, err
+		}
+		return c.(*sqlite3.SQLiteConn), nil
+	}
+	source, err := open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := open(to)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	all, err := target.Backup("main", source, "main")
+	if err != nil {
+		return err
+	}
+	_, err = all.Step(-1)
+	return errors.Join(err, all.Finish())
 }
 
 func fillScale(db *store.DB) (tenants []string, err error) {
 	ctx, now := context.Background(), time.Now()
 	operator := cloud.Caller{Operator: true}
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	host := cloud.Host{Meta: cloud.Meta{ID: newID()}, Name: "elsewhere", VCPUs: 100_000, MemoryMiB: 1 << 30, StartedAt: now}
-	if err := db.RegisterHost(ctx, now, host); err != nil {
-		return nil, err
-	}
-	first, err := db.EnsureInstallation(ctx, now, cloud.NewTenant{ID: newID(), NetworkID: newID(), SubnetID: newID()})
+	hosts, err := db.Hosts(ctx, operator)
 	if err != nil {
 		return nil, err
 	}
-	img, err := db.CreateImage(ctx, operator, now, cloud.NewImage{
-		ID: newID(), TenantID: first.ID, Name: "disk", Public: true, Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS,
-	})
-	if err != nil {
-		return nil, err
+	for _, h := range hosts { // lodged's own: no room, so that all are placed elsewhere
+		h.VCPURatio = 1e-6
+		if err := db.RegisterHost(ctx, now, h); err != nil {
+			return nil, err
+		}
 	}
-	err = db.RecordImage(ctx, now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatRaw, SizeBytes: 1 << 20, VirtualSize: 1 << 20}})
-	if err != nil {
+	elsewhere := cloud.Host{Meta: cloud.Meta{ID: newID()}, Name: "elsewhere", VCPUs: 100_000, MemoryMiB: 1 << 30, StartedAt: now}
+	if err := db.RegisterHost(ctx, now, elsewhere); err != nil {
 		return nil, err
 	}
 	for t := range scaleTenants {
