@@ -381,3 +381,11 @@ func (s *fakeStore) Hosts(_ context.Context, c cloud.Caller) ([]cloud.Host, erro
 }
 
 func (s *fakeStore) Ready(context.Context) error { return s.notReady }
+
+func (s *fakeStore) UpdateTenant(_ context.Context, c cloud.Caller, _ time.Time, id string, _ cloud.LabelChange) (cloud.Tenant, error) {
+	return s.Tenant(context.Background(), c, id)
+}
+
+func (s *fakeStore) UpdateNetwork(_ context.Context, c cloud.Caller, _ time.Time, id string, _ cloud.LabelChange) (cloud.Network, error) {
+	return s.Network(context.Background(), c, id)
+}

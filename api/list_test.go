@@ -152,6 +152,27 @@ func TestOtherListsTakeASelector(t *testing.T) {
 	}
 }
 
+func TestTenantsAndNetworksAreRelabelled(t *testing.T) {
+	h := newHouse(t)
+	tn := decoded[wire.Tenant](h.do("POST", "/v1/tenants", `{"name":"acme","labels":{"plan":"gold","old":""}}`).want(201))
+	net := decoded[wire.List[wire.Network]](h.do("GET", "/v1/networks?tenant=acme", "").want(200)).Items[0]
+	for _, path := range []string{"/v1/tenants/" + tn.ID, "/v1/networks/" + net.ID} {
+		h.do("PATCH", path, `{"labels":{"plan":"iron","old":null}}`).want(200)
+		h.do("PATCH", path, `{"labels":{"plan":"iron"}}`).want(200)
+		h.do("PATCH", path, `{"labels":{"-bad":"x"}}`).wantFailure(400, cloud.CodeInvalid)
+		h.do("PATCH", path, `{"name":"x"}`).wantFailure(400, cloud.CodeUnknownField)
+		noun, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+		if l := decoded[wire.List[wire.Tenant]](h.do("GET", "/v1/tenants?label=plan%3Diron,!old", "").want(200)); noun == "tenants" && (len(l.Items) != 1 || l.Items[0].Revision != 2 || len(l.Items[0].Labels) != 1) {
+			t.Errorf("got %+v", l.Items)
+		}
+	}
+	if l := decoded[wire.List[wire.Network]](h.do("GET", "/v1/networks?label=plan%3Diron", "").want(200)); len(l.Items) != 1 || l.Items[0].Revision != 2 {
+		t.Errorf("got %+v", l.Items)
+	}
+	h.do("PATCH", "/v1/tenants/"+nobodysID, `{"labels":{}}`).wantFailure(404, cloud.CodeNotFound)
+	h.do("PATCH", "/v1/networks/"+nobodysID, `{"labels":{}}`).wantFailure(404, cloud.CodeNotFound)
+}
+
 func TestOnlyAnOperatorNarrowsByHost(t *testing.T) {
 	g := newGuarded(t)
 	g.as("ours admin", "GET", "/v1/instances?host="+hostID, "").wantFailure(403, cloud.CodeForbidden)

@@ -97,7 +97,7 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"Session": wire.Session{}, "Whoami": wire.Whoami{}, "AuditEntry": wire.AuditEntry{}, "Quota": wire.Quota{}, "SetQuotas": wire.SetQuotas{},
 		"Operation": wire.Operation{}, "OperationResource": wire.OperationResource{}, "OperationProgress": wire.OperationProgress{},
 		"OperationError": wire.OperationError{}, "OperationCreator": wire.OperationCreator{},
-		"BulkResult": wire.BulkResult{}, "BulkItem": wire.BulkItem{}, "BulkSkipped": wire.BulkSkipped{},
+		"UpdateLabels": wire.UpdateLabels{}, "BulkResult": wire.BulkResult{}, "BulkItem": wire.BulkItem{}, "BulkSkipped": wire.BulkSkipped{},
 		"DryRun": wire.DryRun{}, "Estimate": wire.Estimate{}, "QuotaEstimate": wire.QuotaEstimate{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))

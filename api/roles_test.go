@@ -105,7 +105,7 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"name":"new"}`
 	case "POST /v1/images":
 		body = `{"name":"new","url":"https://example.org/x.qcow2"}`
-	case "PATCH /v1/images/{id}":
+	case "PATCH /v1/images/{id}", "PATCH /v1/tenants/{id}", "PATCH /v1/networks/{id}":
 		body = `{"labels":{"a":"b"}}`
 	case "POST /v1/flavors":
 		body = `{"id":"c9-m9","vcpus":9,"memory_mib":9216,"disk_gib":20}`

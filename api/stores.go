@@ -17,6 +17,7 @@ type Tenants interface {
 	CreateTenant(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewTenant) (cloud.Tenant, error)
 	Tenant(ctx context.Context, c cloud.Caller, idOrName string) (cloud.Tenant, error)
 	Tenants(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Tenant, next string, err error)
+	UpdateTenant(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.LabelChange) (cloud.Tenant, error)
 	DeleteTenant(ctx context.Context, c cloud.Caller, now time.Time, id string) error
 }
 
@@ -51,10 +52,11 @@ type ImageSink interface {
 	ImportImage(ctx context.Context, img cloud.Image, r io.Reader, progress func(done int64)) (cloud.ImageInfo, error)
 }
 
-// Networks lists networks.
+// Networks keeps networks.
 type Networks interface {
 	Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.Network, next string, err error)
 	Network(ctx context.Context, c cloud.Caller, id string) (cloud.Network, error)
+	UpdateNetwork(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.LabelChange) (cloud.Network, error)
 }
 
 // Instances keeps instances.

@@ -77,6 +77,12 @@ type InstanceChange struct {
 	Protected *bool
 }
 
+// LabelChange is a PATCH of an object of which only labels can be changed.
+type LabelChange struct {
+	Labels   map[string]*string // merged; a nil value removes the key
+	NoLabels bool               // take all of them away; Labels is empty then
+}
+
 // ImageChange is a PATCH of an image: nil means "as it is".
 type ImageChange struct {
 	Name      *string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -32,6 +33,12 @@ func (d *DB) ChangeInstances(ctx context.Context, c cloud.Caller, now time.Time,
 	if b.DryRun {
 		// Nothing is written, so there is nothing to audit and no answer to keep.
 		out, err := wouldChange(d.read(ctx), tenantID, f, b, act)
+		for _, i := range out.Changed {
+			if i.Refused != nil {
+				out.Skipped = append(out.Skipped, i)
+			}
+		}
+		out.Changed = slices.DeleteFunc(out.Changed, func(i cloud.BulkItem) bool { return i.Refused != nil })
 		return out, fail("find instances", err)
 	}
 	var out cloud.BulkResult
@@ -98,8 +105,13 @@ func wouldChange(s source, tenantID string, f cloud.Filter, b cloud.BulkChange, 
 	}
 	args := append(rows.args, cloud.MaxBulk)
 	out.Changed, err = collect(s, func(r *sql.Rows) (i cloud.BulkItem, err error) {
-		return i, r.Scan(&i.ID, &i.Name)
-	}, "SELECT i.id, i.name"+rows.from+rows.String()+" ORDER BY "+rows.created+", "+rows.id+" LIMIT ?", args...)
+		var protected bool
+		err = r.Scan(&i.ID, &i.Name, &protected)
+		if b.Do == cloud.BulkDelete {
+			_ = errors.As(refuseProtected(cloud.KindInstance, i.Name, protected), &i.Refused)
+		}
+		return i, err
+	}, "SELECT i.id, i.name, i.protected"+rows.from+rows.String()+" ORDER BY "+rows.created+", "+rows.id+" LIMIT ?", args...)
 	out.Remaining = out.Matched - len(out.Changed)
 	return out, err
 }

@@ -244,20 +244,24 @@ func (d *DB) Networks(ctx context.Context, c cloud.Caller, f cloud.Filter, p clo
 // Network returns one network with its subnets. Returns CodeNotFound when there
 // is none that the caller may see.
 func (d *DB) Network(ctx context.Context, c cloud.Caller, id string) (cloud.Network, error) {
-	s := d.read(ctx)
+	n, err := liveNetwork(d.read(ctx), c, id)
+	return n, fail("read network", err)
+}
+
+func liveNetwork(s source, c cloud.Caller, id string) (cloud.Network, error) {
 	networks, err := collect(s, scanNetwork, `
 		SELECT `+networkColumns+`
 		FROM network
 		WHERE id = ?
 		  AND gone_at IS NULL`, id)
 	if err != nil {
-		return cloud.Network{}, fail("read network", err)
+		return cloud.Network{}, err
 	}
 	if len(networks) == 0 || !c.Sees(networks[0].TenantID) {
 		return cloud.Network{}, noNetwork(id)
 	}
 	if err := addSubnets(s, networks); err != nil {
-		return cloud.Network{}, fail("read subnets", err)
+		return cloud.Network{}, err
 	}
 	return networks[0], nil
 }

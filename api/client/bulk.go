@@ -54,6 +54,16 @@ func (c *Client) StopInstances(ctx context.Context, b Bulk) (wire.BulkResult, er
 	return call[wire.BulkResult](ctx, c, "POST", "/v1/instances/stop", b.values(), in)
 }
 
+// UpdateTenant changes the labels of a tenant.
+func (c *Client) UpdateTenant(ctx context.Context, id string, in wire.UpdateLabels) (wire.Tenant, error) {
+	return call[wire.Tenant](ctx, c, "PATCH", "/v1/tenants/"+url.PathEscape(id), nil, in)
+}
+
+// UpdateNetwork changes the labels of a network.
+func (c *Client) UpdateNetwork(ctx context.Context, id string, in wire.UpdateLabels) (wire.Network, error) {
+	return call[wire.Network](ctx, c, "PATCH", "/v1/networks/"+url.PathEscape(id), nil, in)
+}
+
 // AllParts gives the whole list of a noun ("instances", "images", "networks",
 // "tenants", "users") as lodged wrote it: with q.Fields only those fields.
 func (c *Client) AllParts(ctx context.Context, noun string, q Query) ([]json.RawMessage, error) {

@@ -22,3 +22,8 @@ type BulkSkipped struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
+
+// UpdateLabels changes the labels of a tenant or network.
+type UpdateLabels struct {
+	Labels map[string]*string `json:"labels,omitempty"` // merged; null removes a key
+}
