@@ -13,12 +13,18 @@ import (
 func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.Caller, error) {
 	if rt.need == open {
 		c := cloud.Caller{Via: "login", Address: address(r), RequestID: requestID(w)}
-		var err error
-		c.Once, err = s.once(r, rt)
+		err := s.spend(w, c)
+		if err == nil {
+			c.Once, err = s.once(r, rt)
+		}
 		return c, err
 	}
 	c, err := s.Caller(r)
 	c.Address, c.RequestID = address(r), requestID(w)
+	// Whoever shows a good token spends of its own, however its address is used.
+	if late := s.spend(w, c); late != nil && cloud.CodeOf(err) != cloud.CodeLockedOut {
+		return c, late
+	}
 	if personal[rt.path] && c.UserID != "" && cloud.CodeOf(err) == cloud.CodeInvalid {
 		err = nil // it needs no tenant
 	}

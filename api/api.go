@@ -46,6 +46,10 @@ type Options struct {
 	// Caller says who asks. Returns CodeUnauthorized when that is nobody.
 	Caller func(*http.Request) (cloud.Caller, error)
 	Audit  Audit // nil: what is refused or fails is not written down
+	Rates  Rates // nil: everybody may send as much as it likes
+	// Origins are those of web pages that may read answers (CORS), as
+	// https://ui.example; none: no page may.
+	Origins []string
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
@@ -68,7 +72,7 @@ type server struct {
 // New makes the handler of everything lodge answers over HTTP.
 func New(o Options) http.Handler {
 	s := newServer(o)
-	return s.middleware(s.router())
+	return s.edge(s.router())
 }
 
 func newServer(o Options) *server {

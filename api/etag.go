@@ -34,8 +34,10 @@ func ifMatch(r *http.Request, rt route) (int64, error) {
 		return 0, nil
 	}
 	text := strings.Trim(values[0], `"`)
+	whole := values[0] == `"`+text+`"`
+	text = strings.TrimSuffix(text, gzipTag) // other bytes of the same revision
 	n, err := strconv.ParseInt(text, 10, 64)
-	if len(values) > 1 || err != nil || n <= 0 || values[0] != `"`+text+`"` {
+	if len(values) > 1 || err != nil || n <= 0 || !whole || text[0] == '+' || text[0] == '0' {
 		return 0, cloud.Errorf(cloud.CodePrecondition, "The If-Match is none of lodge's; give the ETag of the object as it was given.")
 	}
 	return n, nil

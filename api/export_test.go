@@ -49,7 +49,7 @@ type Bounded struct {
 func NewBounded(o Options, most int) *Bounded {
 	s := newServer(o)
 	s.instances.most = most
-	return &Bounded{s.middleware(s.router()), s.instances}
+	return &Bounded{s.edge(s.router()), s.instances}
 }
 
 // Held is how many bytes of rendered instances are kept, and thought to be.
@@ -91,3 +91,6 @@ func NewSeats(o Options, all, tenant, caller int) http.Handler {
 
 // Trim cuts the JSON of a struct down to some fields.
 func Trim(b []byte, fields []string) []byte { return trim(nil, b, fields) }
+
+// Compressed is what compresses answers.
+func Compressed(h http.Handler) http.Handler { return compressed(h) }

@@ -189,3 +189,9 @@ type Operations interface {
 	WaitOperation(ctx context.Context, c cloud.Caller, id string) (cloud.Operation, error)
 	CancelOperation(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Operation, error)
 }
+
+// Rates bound how many requests a caller sends; limited is false for whom there
+// is no bound.
+type Rates interface {
+	Spend(now time.Time, c cloud.Caller) (a cloud.Allowance, limited bool)
+}

@@ -42,6 +42,15 @@ func (d *debts) wait(now time.Time, k key) time.Duration {
 	return max(0, e.until.Sub(now)+d.rate.Every-d.most())
 }
 
+// owed is how long until nothing is owed.
+func (d *debts) owed(now time.Time, k key) time.Duration {
+	e, ok := d.of[k]
+	if !ok {
+		return 0
+	}
+	return max(0, e.until.Sub(now))
+}
+
 func (d *debts) take(now time.Time, k key) {
 	e, ok := d.of[k]
 	if !ok {

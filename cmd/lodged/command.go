@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"lodge/api"
 	"lodge/cert"
 	"lodge/cloud"
 	"lodge/cmd/lodged/daemon"
@@ -24,6 +25,9 @@ type flags struct {
 	dataDir     string
 	listen      string
 	plainHTTP   bool
+	rateLimit   int
+	rateBurst   int
+	origins     []string
 	vcpuRatio   float64
 	memoryRatio float64
 	reserved    string
@@ -91,6 +95,9 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.dataDir, "data-dir", "", "where lodge keeps its database, disks and logs (default /var/lib/lodge; with --sim ~/.local/share/lodge-sim)")
 	fs.StringVar(&f.listen, "listen", "", "TCP address for tenants, as :8443; without it there is only the socket")
 	fs.BoolVar(&f.plainHTTP, "plain-http", false, "no TLS; on a loopback address only")
+	fs.IntVar(&f.rateLimit, "rate-limit", 100, "requests a second of each user, token or unknown address over TCP; 0 for no limit")
+	fs.IntVar(&f.rateBurst, "rate-burst", 200, "requests of each at once")
+	fs.StringSliceVar(&f.origins, "cors-origin", nil, "web pages that may read answers over TCP, as https://ui.example; none by default")
 	fs.StringSliceVar(&f.tlsHosts, "tls-hosts", nil, "names and addresses in lodged's own certificate (default this host's)")
 	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate (PEM) in place of an own one, read again when it changes")
 	fs.StringVar(&f.tlsKey, "tls-key", "", "its key (PEM)")
@@ -143,7 +150,16 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if f.sweep < time.Second || f.sweep > time.Minute {
 		return daemon.Config{}, fmt.Errorf("--sweep %s: use 1s to 60s; metering rests on it", f.sweep)
 	}
+	if f.rateLimit < 0 || f.rateLimit > 1_000_000 || f.rateBurst < 1 || f.rateBurst > 1_000_000 {
+		return daemon.Config{}, fmt.Errorf("--rate-limit %d, --rate-burst %d: use 1 to 1000000, or --rate-limit 0 for no limit", f.rateLimit, f.rateBurst)
+	}
+	for _, o := range f.origins {
+		if err := api.CheckOrigin(o); err != nil {
+			return daemon.Config{}, fmt.Errorf("--cors-origin %q: %w", o, err)
+		}
+	}
 	cfg := daemon.Config{
+		RateLimit: f.rateLimit, RateBurst: f.rateBurst, Origins: f.origins,
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
 		Now: time.Now, NewID: uuid.NewString, Log: log, Out: os.Stdout,

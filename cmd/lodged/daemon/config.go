@@ -21,6 +21,9 @@ type Config struct {
 	PlainHTTP  bool   // without TLS, on a loopback address only
 	TLS        cert.Options
 	OIDC       *OIDCConfig // nil: people log in with passwords
+	RateLimit  int         // requests a second of each tenants' user, token or address; 0: no limit
+	RateBurst  int         // requests of each at once
+	Origins    []string    // of web pages that may read answers (CORS)
 	Sim        bool        // a pretend host in place of libvirt
 	LibvirtURI string
 	Accel      string // auto, kvm or tcg

@@ -211,7 +211,7 @@ func (d *Daemon) handler() http.Handler {
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
 		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
-		Caller: d.caller(),
+		Caller: d.caller(), Rates: d.rates(), Origins: d.cfg.Origins,
 	})
 }
 

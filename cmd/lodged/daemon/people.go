@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"lodge/api"
 	"lodge/auth"
 	"lodge/cloud"
 )
@@ -24,6 +25,14 @@ func (d *Daemon) caller() func(*http.Request) (cloud.Caller, error) {
 		}
 		return cloud.Caller{Operator: true, Role: cloud.RoleOperator, Via: "socket"}, nil
 	}
+}
+
+// rates bounds the requests of tenants; nil when there is no limit.
+func (d *Daemon) rates() api.Rates {
+	if d.cfg.RateLimit <= 0 {
+		return nil
+	}
+	return auth.NewRates(d.cfg.RateLimit, d.cfg.RateBurst)
 }
 
 // welcome makes the first operator where tenants are served and nobody has an
