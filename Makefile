@@ -30,7 +30,10 @@ bench: ## figures of docs/performance.md, ratios side by side (as root)
 sim: ## the simulation with random seeds; SEED=n replays one
 	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${RUNS:-200} $(GO) test $(TAGS) -count=1 -timeout 60m -run 'Simulation' ./reconcile/...
 
+attack: ## ten thousand slow connections over plain HTTP and TLS
+	LODGE_ATTACK=1 $(GO) test $(TAGS) -count=1 -timeout 10m -v -run TenThousand ./cmd/lodged
+
 run: build ## lodged on a pretend host, in the foreground
 	bin/lodged --sim
 
-.PHONY: help build check test bench sim run
+.PHONY: help build check test bench sim attack run

@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"lodge/cloud"
 )
@@ -19,8 +18,9 @@ import (
 const (
 	// maxBody is the longest JSON body of a request.
 	maxBody = 1 << 20
-	// bodyTimeout is how long it may take to arrive.
-	bodyTimeout = 30 * time.Second
+	// maxOpenBody is the longest of whoever has not said who it is: many such at
+	// once must not take the memory of the guests.
+	maxOpenBody = 16 << 10
 )
 
 // decode reads the body of r into out, a pointer to a struct of package wire.
@@ -114,28 +114,33 @@ func wantJSON(r *http.Request) error {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	most := int64(maxBody)
+	if c, ok := r.Body.(*openBody); ok {
+		most = c.most
+	}
 	tooLarge := func() error {
 		// What is left of the body is not read.
 		w.Header().Set("Connection", "close")
-		return cloud.Errorf(cloud.CodeTooLarge, "The body has more than %d bytes, the most this route takes.", maxBody)
+		return cloud.Errorf(cloud.CodeTooLarge, "The body has more than %d bytes, the most this route takes.", most)
 	}
-	if r.ContentLength > maxBody {
+	if r.ContentLength > most {
 		return nil, tooLarge()
 	}
-	// A client that stops in the middle must not be waited for. There is no such
-	// limit to an upload: its bytes may take hours.
-	slow := http.NewResponseController(w)
-	if slow.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
-		defer func() { _ = slow.SetReadDeadline(time.Time{}) }()
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	if err != nil {
 		return nil, &cloud.Error{Code: cloud.CodeMalformed, Message: "The body did not arrive whole.", Cause: err}
 	}
-	if len(body) > maxBody {
+	if int64(len(body)) > most {
 		return nil, tooLarge()
 	}
+	bodyArrived(w)
 	return body, nil
+}
+
+// openBody is a body of whoever has not said who it is.
+type openBody struct {
+	io.ReadCloser
+	most int64
 }
 
 // decodeBytes reads exactly one JSON object whose fields are all known, spelled

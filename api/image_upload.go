@@ -65,7 +65,8 @@ func (s *server) takeImage(w http.ResponseWriter, r *http.Request, img cloud.Ima
 	if err := s.Uploads.ImageProgress(r.Context(), img.ID, 0, total); err != nil {
 		return err
 	}
-	body := &uploadBody{r: r.Body}
+	body := &uploadBody{}
+	body.r = &steady{r.Body, w, body.stopped.Load}
 	var done atomic.Int64
 	ended := make(chan struct{})
 	var watch sync.WaitGroup

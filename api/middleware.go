@@ -29,6 +29,7 @@ type response struct {
 	status int
 	bytes  int64
 	head   bool // a HEAD, which is answered as a GET
+	http2  bool
 }
 
 func (w *response) WriteHeader(status int) {
@@ -42,6 +43,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	defer w.patience(len(b))()
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	return n, err
@@ -64,7 +66,7 @@ func requestID(w http.ResponseWriter) string {
 func (s *server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(hw http.ResponseWriter, r *http.Request) {
 		w := responses.Get().(*response)
-		*w = response{ResponseWriter: hw}
+		*w = response{ResponseWriter: hw, http2: r.ProtoMajor == 2}
 		h := hw.Header()
 		id := r.Header.Get(headerRequestID)
 		if !goodRequestID(id) {
@@ -79,6 +81,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			get.Method = http.MethodGet
 			r, w.head = &get, true
 		}
+		expectBody(hw, r)
 		var start time.Time
 		logs := s.log.Enabled(r.Context(), slog.LevelDebug)
 		if logs {
@@ -93,6 +96,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 					slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 					slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("took", s.Now().Sub(start)))
 			}
+			w.last()
 			*w = response{}
 			responses.Put(w)
 		}()

@@ -12,6 +12,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request, c cloud.Caller) e
 		return q.err
 	}
 	var body wire.Login
+	r.Body = &openBody{r.Body, maxOpenBody}
 	if err := decode(w, r, &body); err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ const (
 	// no such limit: an image may take hours.
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	// maxHeader and maxStreams keep one connection from taking much memory.
+	maxHeader  = 32 << 10
+	maxStreams = 64
 )
 
 // Open takes the data dir, opens the parts in order and starts to listen.
@@ -107,6 +110,11 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		Handler:           d.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnContext:       withConn,
+		// OPTIONS * is a request like others.
+		DisableGeneralOptionsHandler: true,
 		// What clients do wrong in their handshakes is theirs to see.
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}

@@ -21,7 +21,11 @@ func (d *Daemon) caller() func(*http.Request) (cloud.Caller, error) {
 	door := auth.Door{Identities: d.db, Limiter: auth.NewLimiter(auth.LimitOptions{}), Now: d.cfg.Now}
 	return func(r *http.Request) (cloud.Caller, error) {
 		if byTCP(r) {
-			return door.Caller(r)
+			c, err := door.Caller(r)
+			if err == nil {
+				welcome(r.Context())
+			}
+			return c, err
 		}
 		return cloud.Caller{Operator: true, Role: cloud.RoleOperator, Via: "socket"}, nil
 	}

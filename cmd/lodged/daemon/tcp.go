@@ -1,20 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 
 	"lodge/cert"
-)
-
-// The connections of tenants: enough for many, too few to take the memory of the
-// guests. One address gets no more than its share.
-const (
-	maxConns        = 4096
-	maxConnsAddress = 256
 )
 
 // openTCP opens the tenants' way in; nil when none is asked for.
@@ -39,7 +32,14 @@ func openTCP(cfg Config) (net.Listener, *cert.Source, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
-	return &bounded{Listener: l, most: maxConns, each: maxConnsAddress, of: map[netip.Addr]int{}}, source, nil
+	most, err := places()
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	if most < maxConns {
+		cfg.Log.Warn("few files may be open; raise LimitNOFILE", "connections", most, "usual", maxConns)
+	}
+	return newBounded(l, most, maxConnsAddress), source, nil
 }
 
 // onlyLoopback refuses to send tokens over a wire in the clear.
@@ -60,75 +60,6 @@ func (d *Daemon) serveTCP() error {
 		return d.http.Serve(d.tcp)
 	}
 	return d.http.ServeTLS(d.tcp, "", "")
-}
-
-// bounded closes connections beyond a number, at once and of one address (an
-// IPv6 /64 is one: that is what a customer of a provider has).
-type bounded struct {
-	net.Listener
-	most, each int
-
-	mu  sync.Mutex
-	all int
-	of  map[netip.Addr]int
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		from := sourceOf(c.RemoteAddr())
-		if b.enter(from) {
-			return &counted{Conn: c, leave: sync.OnceFunc(func() { b.leave(from) })}, nil
-		}
-		_ = c.Close()
-	}
-}
-
-func (b *bounded) enter(from netip.Addr) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.all >= b.most || b.of[from] >= b.each {
-		return false
-	}
-	b.all++
-	b.of[from]++
-	return true
-}
-
-func (b *bounded) leave(from netip.Addr) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all--
-	if b.of[from]--; b.of[from] == 0 {
-		delete(b.of, from)
-	}
-}
-
-func sourceOf(a net.Addr) netip.Addr {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := ap.Addr().Unmap()
-	if addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return addr
-}
-
-type counted struct {
-	net.Conn
-	leave func()
-}
-
-func (c *counted) Close() error {
-	c.leave()
-	return c.Conn.Close()
 }
 
 // byTCP reports whether a request came the tenants' way.

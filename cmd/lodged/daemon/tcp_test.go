@@ -175,7 +175,7 @@ func TestOneAddressDoesNotTakeAllConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bounded{Listener: l, most: 5, each: 3, of: map[netip.Addr]int{}}
+	b := newBounded(l, 5, 3)
 	t.Cleanup(func() { b.Close() })
 	accepted := make(chan net.Conn, 10)
 	go func() {
