@@ -30,10 +30,15 @@ bench: ## figures of docs/performance.md, ratios side by side (as root)
 sim: ## the simulation with random seeds; SEED=n replays one
 	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${RUNS:-200} $(GO) test $(TAGS) -count=1 -timeout 60m -run 'Simulation' ./reconcile/...
 
+fuzz: ## every fuzz test for FUZZTIME (default 30s) each
+	@for p in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
+	    echo "$$p $$f"; $(GO) test $(TAGS) -run "^$$f\$$" -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-30s} ./$$p || exit 1; done; done
+
 attack: ## ten thousand slow connections over plain HTTP and TLS
 	LODGE_ATTACK=1 $(GO) test $(TAGS) -count=1 -timeout 10m -v -run TenThousand ./cmd/lodged
 
 run: build ## lodged on a pretend host, in the foreground
 	bin/lodged --sim
 
-.PHONY: help build check test bench sim attack run
+.PHONY: help build check test bench sim fuzz attack run

@@ -18,7 +18,7 @@ const (
 	// HTTP/1 the connection sees to that.
 	answerStall = 30 * time.Second
 	// answerPace is how many bytes of a long answer it takes a second at least.
-	answerPace = 4 << 10
+	answerPace = 16 << 10
 )
 
 // expectBody bounds the time of a body before anybody reads it: a refusal in its

@@ -62,10 +62,17 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request, c cloud.Calle
 	return replyListing(w, l, items, next, wireUser)
 }
 
+// maxPathUser is longer than any id or name.
+const maxPathUser = 256
+
 // pathUser is the user in the path: an id or a name, and nothing in the query.
 func pathUser(r *http.Request) (string, error) {
 	q := parseQuery(r, "tenant")
-	return lowerID(mux.Vars(r)["user"]), q.err
+	name := lowerID(mux.Vars(r)["user"])
+	if q.err == nil && len(name) > maxPathUser {
+		return "", notFound(cloud.KindUser, name)
+	}
+	return name, q.err
 }
 
 func (s *server) getUser(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {

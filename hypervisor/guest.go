@@ -44,11 +44,17 @@ func readMark(d *libvirt.Domain, which libvirt.DomainModificationImpact) (*mark,
 	case err != nil:
 		return nil, err
 	}
+	return parseMark(text), nil
+}
+
+// parseMark reads the mark; what is none of its form was in somebody's hand, and
+// is ours all the same.
+func parseMark(text string) *mark {
 	m := &mark{}
 	if err := xml.Unmarshal([]byte(text), m); err != nil {
-		return &mark{}, nil // somebody's hand was in it; ours all the same
+		return &mark{}
 	}
-	return m, nil
+	return m
 }
 
 // marked reports whether the domain carries lodge's mark, now or from its next
