@@ -348,10 +348,8 @@ func ValidateEmail(field, email string) []FieldError {
 	if !ok || local == "" || domain == "" || len(email) > 254 || strings.ContainsAny(email, " \t\r\n<>\",;") || strings.Contains(domain, "@") {
 		return fieldError(field, "The e-mail address is not one.")
 	}
-	for _, r := range email {
-		if r < ' ' || r == 0x7f {
-			return fieldError(field, "The e-mail address has a character that no address has.")
-		}
+	if !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
+		return fieldError(field, "The e-mail address has a character that no address has.")
 	}
 	return nil
 }
