@@ -47,6 +47,8 @@ var rooms = []room{
 		"certificates of the address that tenants call"},
 	{"cert/pin", nil, []string{"github.com/", "libvirt.org/", "database/sql"},
 		"the client's half: what the command line needs to trust a server, and nothing else"},
+	{"metrics", []string{"cloud"}, []string{"database/sql", "libvirt.org/"},
+		"the only room that knows Prometheus; the others say what they do through cloud.Observe"},
 	{"api", []string{"cloud", "meter", "api/wire"}, []string{"database/sql", "libvirt.org/", "github.com/mattn/"},
 		"the front holds neither SQL nor libvirt"},
 	{"api/wire", nil, []string{"github.com/", "libvirt.org/", "database/sql"},

@@ -57,6 +57,8 @@ type Options struct {
 	// they run on.
 	Stopping <-chan struct{}
 	Log      *slog.Logger // nil: nothing is logged
+	Watch    Watch        // nil: nobody sees the requests
+	Metrics  http.Handler // answers GET /metrics; nil: there is nothing
 	Version  wire.Version
 }
 
@@ -173,6 +175,7 @@ func (s *server) routes() []route {
 		{"GET", "/v1/version", open, s.version},
 		{"GET", "/v1/openapi.yaml", open, s.openAPI},
 		{"GET", "/openapi.yaml", open, s.openAPI},
+		{"GET", "/metrics", operator, s.metrics},
 		{"GET", "/healthz", open, s.healthz},
 		{"GET", "/readyz", open, s.readyz},
 	}
@@ -198,6 +201,9 @@ func (s *server) router() *mux.Router {
 
 func (s *server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if w, ok := w.(*response); ok {
+			w.method, w.route = rt.method, rt.path
+		}
 		c, err := s.admit(w, r, rt)
 		if err == nil {
 			err = rt.handle(w, r, c)

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"lodge/api"
 	"lodge/cloud"
+	"lodge/metrics"
 )
 
 // flat is a store that costs nothing, so that what is measured is the front.
@@ -138,5 +140,25 @@ func BenchmarkSocket(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 			b.ReportMetric(float64(bytes.Load()), "bytes")
 		})
+	}
+}
+
+// The same with somebody who counts.
+func BenchmarkGetInstanceCounted(b *testing.B) {
+	f := &flat{byID: map[string]cloud.Instance{}}
+	front := newFront(b, func(o *api.Options) {
+		f.fakeStore, o.Refs = o.Instances.(*fakeStore), f
+		o.Now, o.Watch = time.Now, metrics.New(time.Now, metrics.Build{})
+	})
+	id := f.fill(1)[0]
+	f.refs = []cloud.Meta{{ID: id, Revision: f.instances[id].Revision}}
+	f.byID[id] = f.instances[id]
+	req, err := http.NewRequest("GET", "/v1/instances/"+id, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		front.ServeHTTP(&nothing{h: http.Header{}}, req)
 	}
 }

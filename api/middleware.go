@@ -30,6 +30,8 @@ type response struct {
 	bytes  int64
 	head   bool // a HEAD, which is answered as a GET
 	http2  bool
+
+	method, route string // as in the list of routes; empty: none of it
 }
 
 func (w *response) WriteHeader(status int) {
@@ -62,7 +64,8 @@ func requestID(w http.ResponseWriter) string {
 	return ""
 }
 
-// middleware gives every request an id, answers a panic, and logs at debug.
+// middleware gives every request an id, answers a panic, logs at debug, and
+// tells who watches.
 func (s *server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(hw http.ResponseWriter, r *http.Request) {
 		w := responses.Get().(*response)
@@ -84,8 +87,11 @@ func (s *server) middleware(next http.Handler) http.Handler {
 		expectBody(hw, r)
 		var start time.Time
 		logs := s.log.Enabled(r.Context(), slog.LevelDebug)
-		if logs {
+		if logs || s.Watch != nil {
 			start = s.Now()
+		}
+		if s.Watch != nil {
+			r = s.Watch.Begin(r, id)
 		}
 		defer func() {
 			if cause := recover(); cause != nil {
@@ -97,6 +103,9 @@ func (s *server) middleware(next http.Handler) http.Handler {
 					slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("took", s.Now().Sub(start)))
 			}
 			w.last()
+			if s.Watch != nil {
+				s.Watch.End(r, w.method, w.route, w.status, s.Now().Sub(start))
+			}
 			*w = response{}
 			responses.Put(w)
 		}()

@@ -33,6 +33,11 @@ const (
 	ImageGone      ImageState = "gone"      // tombstone
 )
 
+// ImageStates lists the states of images that are there: all but ImageGone.
+func ImageStates() []ImageState {
+	return []ImageState{ImageQueued, ImageImporting, ImageActive, ImageError}
+}
+
 // ImageSource is the way the bytes come.
 type ImageSource string
 

@@ -17,6 +17,11 @@ const (
 	StateGone      State = "gone"     // tombstone: nothing of it is seen
 )
 
+// States lists the states of instances that are there: all but StateGone.
+func States() []State {
+	return []State{StateRequested, StateBuilding, StateRunning, StatePaused, StateStopped, StateSleeping, StateError}
+}
+
 // Task is what is being done to an instance; empty when nothing is.
 type Task string
 

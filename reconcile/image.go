@@ -104,6 +104,7 @@ func (l *Loop) failImage(ctx context.Context, ref cloud.Ref, img cloud.Image, er
 	if lasting[p.Code] || (p.Attempts >= importAttempts && p.Code != cloud.CodeDiskFull) {
 		r.State = cloud.ImageError
 	} else {
+		l.backoffs.Add(1)
 		wait := backoff(img.ID, p.Attempts)
 		p.RetryAt = now.Add(wait)
 		l.images.markAfter(ref, wait)

@@ -219,6 +219,7 @@ func (l *Loop) fail(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m 
 	now := l.Now()
 	code := cloud.CodeOf(err)
 	m.attempts++
+	l.backoffs.Add(1)
 	m.generation = w.Generation
 	wait := backoff(ref.ID, m.attempts)
 	if code == cloud.CodeHypervisor {

@@ -29,6 +29,7 @@ type Options struct {
 	Log        *slog.Logger
 	Workers    int           // instances and networks side by side; 0: 4
 	SweepEvery time.Duration // 0: 30 s
+	Observe    cloud.Observe // hears of turns, steps and sweeps; nil: nobody
 }
 
 const (
@@ -53,6 +54,7 @@ type Loop struct {
 	blinded   atomic.Bool // the last sweep could not look
 	importing sync.Map    // image id -> context.CancelFunc
 	sweepNow  chan struct{}
+	backoffs  atomic.Int64
 }
 
 // New makes a loop; Run runs it.
@@ -197,6 +199,8 @@ func (l *Loop) handle(ctx context.Context, r cloud.Ref) {
 	whole, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cut) })()
+	whole, end := l.Observe.Begin(whole, cloud.WorkTurn, string(r.Kind), r.ID)
+	defer end(nil)
 	switch r.Kind {
 	case cloud.KindInstance:
 		l.instance(whole, r.ID)

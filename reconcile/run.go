@@ -7,7 +7,9 @@ import (
 )
 
 // do hands one step to its hand: no choice is made here.
-func (l *Loop) do(ctx context.Context, s Step) error {
+func (l *Loop) do(ctx context.Context, s Step) (err error) {
+	ctx, end := l.Observe.Begin(ctx, cloud.WorkStep, string(s.Verb), s.String())
+	defer func() { end(err) }()
 	switch s.Verb {
 	case VerbCreateDisk:
 		return l.Disks.CreateDisk(ctx, *s.Disk)

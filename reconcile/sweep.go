@@ -11,7 +11,9 @@ import (
 // the one thing that has to work: bells and hints only make it sooner.
 func (l *Loop) sweep(ctx context.Context) {
 	now := l.Now()
+	ctx, end := l.Observe.Begin(ctx, cloud.WorkSweep, "sweep", "")
 	guests, disks, nets, err := l.lookAll(ctx)
+	defer func() { end(err) }()
 	if err != nil {
 		l.blind(ctx, now, err)
 		return
@@ -168,6 +170,7 @@ func (l *Loop) stepNetwork(ctx context.Context, w cloud.NetworkWish) (done int, 
 func (l *Loop) failNetwork(ctx context.Context, ref cloud.Ref, w cloud.NetworkWish, m *memory, err error) {
 	now := l.Now()
 	m.attempts++
+	l.backoffs.Add(1)
 	wait := backoff(ref.ID, m.attempts)
 	m.retryAt = now.Add(wait)
 	p := problem(w.Problem, cloud.CodeOf(err), cloud.MessageOf(err), now)

@@ -35,6 +35,8 @@ type Options struct {
 	Readers int
 	// BusyTimeout is how long a write waits for another process; 5 s.
 	BusyTimeout time.Duration
+	// Observe hears of every change and its commit; nil: nobody.
+	Observe cloud.Observe
 }
 
 func (o Options) withDefaults() Options {

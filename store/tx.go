@@ -61,7 +61,9 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 // write runs f in one immediate transaction and commits when f returns nil.
 // Only the wait for the writer ends with ctx: what has begun is finished, and
 // the driver needs no watcher per statement.
-func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what string, f func(*tx) error) error {
+func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what string, f func(*tx) error) (err error) {
+	ctx, end := d.opts.Observe.Begin(ctx, cloud.WorkTransaction, what, "")
+	defer func() { end(err) }()
 	conn, err := d.writer.Conn(ctx)
 	if err != nil {
 		return fail(what, err)
@@ -89,7 +91,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	if err := t.audit(what); err != nil {
 		return fail(what, err)
 	}
-	if err := st.Commit(); err != nil {
+	if err := d.commit(ctx, st); err != nil {
 		return fail(what, err)
 	}
 	if t.identityChanged {
@@ -104,6 +106,12 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		c.Begin.Begun = append(c.Begin.Begun, t.begun...)
 	}
 	return nil
+}
+
+func (d *DB) commit(ctx context.Context, st *sql.Tx) (err error) {
+	_, end := d.opts.Observe.Begin(ctx, cloud.WorkCommit, "commit", "")
+	defer func() { end(err) }()
+	return st.Commit()
 }
 
 // reads is the pool of readers as a source. A read is too short to be worth

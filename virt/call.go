@@ -32,8 +32,10 @@ func Do(ctx context.Context, l *Link, what string, f func(*libvirt.Connect) erro
 }
 
 // CallFor is Call with a deadline of its own.
-func CallFor[T any](ctx context.Context, l *Link, limit time.Duration, what string, f func(*libvirt.Connect) (T, error)) (T, error) {
+func CallFor[T any](ctx context.Context, l *Link, limit time.Duration, what string, f func(*libvirt.Connect) (T, error)) (v T, err error) {
 	var none T
+	ctx, end := l.o.Observe.Begin(ctx, cloud.WorkCall, kind(what), what)
+	defer func() { end(err) }()
 	if up, why := l.Up(); !up {
 		return none, down(why)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"lodge/cloud"
 )
 
 // Options say how to reach libvirt. Zero values take the defaults.
@@ -24,6 +26,9 @@ type Options struct {
 	// in the second case and for the first failed attempt in a row. The end by
 	// Close is no loss. It must not block.
 	OnChange func(up bool, why error)
+
+	// Observe hears of every call; nil: nobody.
+	Observe cloud.Observe
 }
 
 func (o Options) withDefaults() Options {
@@ -67,6 +72,8 @@ type Link struct {
 	changed  chan struct{}    // closed and replaced whenever conn changes
 	idle     []loan           // wait for a call, the last used at the end; none while down
 	trimming bool             // a timer for that runs
+	lent     int              // connections that a call has
+	dialed   int64            // connections made so far
 }
 
 var loopOnce sync.Once
@@ -247,6 +254,7 @@ func (l *Link) put(conn *libvirt.Connect) {
 
 	l.mu.Lock()
 	l.conn, l.gen, l.why = conn, gen, nil
+	l.dialed++
 	broken := !alive(conn) // and drop may have come too early
 	close(l.changed)
 	l.changed = make(chan struct{})

@@ -3,6 +3,8 @@ package virt_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -50,6 +52,27 @@ func needWorld(t *testing.T) {
 }
 
 func version(c *libvirt.Connect) (uint32, error) { return c.GetLibVersion() }
+
+// Calls are observed by what they are for, and a connection counts while it is
+// open, lent or not.
+func TestCallsAreObserved(t *testing.T) {
+	var heard []string
+	l := open(t, virt.Options{Observe: func(ctx context.Context, w cloud.Work, name, detail string) (context.Context, func(error)) {
+		return ctx, func(err error) { heard = append(heard, fmt.Sprint(w, ",", name, ",", detail, ",", err)) }
+	}})
+	err := virt.Do(context.Background(), l, "ask 42", func(*libvirt.Connect) error {
+		if s := l.Stats(); s != (cloud.LinkStats{Up: true, Connections: 2, Calls: 1, Dialed: 2}) {
+			t.Errorf("in a call: %+v", s)
+		}
+		return io.EOF
+	})
+	if want := "call,ask,ask 42,EOF"; err != io.EOF || len(heard) != 1 || heard[0] != want {
+		t.Errorf("heard %q, want %q", heard, want)
+	}
+	if s := l.Stats(); s != (cloud.LinkStats{Up: true, Connections: 2, Dialed: 2}) {
+		t.Errorf("after a call: %+v", s)
+	}
+}
 
 func TestACallGivesWhatItsFunctionGives(t *testing.T) {
 	l := open(t, virt.Options{})

@@ -33,6 +33,7 @@ func (l *Link) borrow() (loan, error) {
 			return l.dialLoan(gen)
 		}
 		if alive(c.conn) {
+			l.lend(0)
 			return c, nil
 		}
 		go hangUp(c.conn)
@@ -58,7 +59,16 @@ func (l *Link) dialLoan(gen uint64) (loan, error) {
 		return loan{}, down(err)
 	}
 	_ = conn.SetKeepAlive(keepAliveSeconds, keepAliveCount)
+	l.lend(1)
 	return loan{conn: conn, gen: gen}, nil
+}
+
+// lend counts a connection that a call gets; dialed is 1 for a new one.
+func (l *Link) lend(dialed int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent++
+	l.dialed += dialed
 }
 
 // giveBack lets the connection wait for the next call, unless it broke or
@@ -67,6 +77,7 @@ func (l *Link) giveBack(c loan) {
 	fit := alive(c.conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lent--
 	if !fit || l.conn == nil || l.gen != c.gen {
 		go hangUp(c.conn)
 		return

@@ -21,6 +21,21 @@ func (c *Client) Ready(ctx context.Context) error {
 	return c.call(ctx, "GET", "/readyz", nil, nil, nil)
 }
 
+// Healthy returns nil when the process answers.
+func (c *Client) Healthy(ctx context.Context) error {
+	return c.call(ctx, "GET", "/healthz", nil, nil, nil)
+}
+
+// OpenAPI gives the description of the API that lodged was built with, in YAML.
+func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
+	return call[[]byte](ctx, c, "GET", "/v1/openapi.yaml", nil, nil)
+}
+
+// Metrics gives the metrics in the text format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	return call[[]byte](ctx, c, "GET", "/metrics", nil, nil)
+}
+
 // CreateTenant makes a tenant.
 func (c *Client) CreateTenant(ctx context.Context, in wire.CreateTenant) (wire.Tenant, error) {
 	return call[wire.Tenant](ctx, c, "POST", "/v1/tenants", nil, in)

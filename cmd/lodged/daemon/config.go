@@ -28,6 +28,11 @@ type Config struct {
 	LibvirtURI string
 	Accel      string // auto, kvm or tcg
 
+	// MetricsListen is a TCP address where everybody who reaches it may read the
+	// metrics; "" none. One that is not a loopback address needs MetricsOpen.
+	MetricsListen string
+	MetricsOpen   bool
+
 	VCPURatio   float64 // vCPUs promised for each CPU
 	MemoryRatio float64 // memory promised, as a multiple of what is not reserved
 	ReservedMiB int     // memory that is not for guests

@@ -40,6 +40,7 @@ type Daemon struct {
 
 	accounts *auth.Accounts
 	signOn   api.SignOn // nil: no identity provider
+	watched  watched
 
 	started  time.Time
 	stopping chan struct{} // closed when no new work is taken
@@ -79,14 +80,15 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if err := refuseLostDatabase(cfg); err != nil {
 		return nil, err
 	}
-	if d.db, err = store.OpenWith(d.database(), store.Options{NetworkPool: cfg.NetworkPool}); err != nil {
+	d.watched = newWatched(cfg)
+	if d.db, err = store.OpenWith(d.database(), store.Options{NetworkPool: cfg.NetworkPool, Observe: d.watched.observe}); err != nil {
 		return nil, err
 	}
 	hostID, err := hostID(context.Background(), cfg, d.db)
 	if err != nil {
 		return nil, err
 	}
-	if d.host, err = openHands(cfg); err != nil {
+	if d.host, err = openHands(cfg, d.watched.observe); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(context.Background(), hostID); err != nil {
@@ -104,6 +106,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if err := d.welcome(context.Background()); err != nil {
+		return nil, err
+	}
+	if err := d.watched.open(d); err != nil {
 		return nil, err
 	}
 	d.http = &http.Server{
@@ -208,6 +213,7 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
 		Instances: d.db, Networks: d.db, Images: d.db, Hosts: d.db, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
+		Observe: d.watched.observe,
 	})
 }
 
@@ -220,6 +226,7 @@ func (d *Daemon) handler() http.Handler {
 		URLCheck: check.Check, Stopping: d.stopping,
 		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
 		Caller: d.caller(), Rates: d.rates(), Origins: d.cfg.Origins,
+		Watch: d.watched.watch, Metrics: d.watched.scrapes,
 	})
 }
 
@@ -234,13 +241,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	log.Info("lodged is up", "version", d.cfg.Version, "socket", d.cfg.Socket, "data_dir", d.cfg.DataDir, "host", d.host.name)
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	served := make(chan error, 2)
+	served := make(chan error, 3)
 	worked := make(chan error, 1)
 	go func() { served <- d.http.Serve(d.sock) }()
 	if d.tcp != nil {
 		log.Info("tenants are served", "address", d.tcp.Addr().String(), "tls", d.certs != nil)
 		go func() { served <- d.serveTCP() }()
 	}
+	d.watched.serve(served)
 	usage := make(chan struct{})
 	go func() { defer close(usage); d.keepTokenUse(work) }()
 	forgotten := make(chan struct{})
@@ -267,6 +275,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		log.Warn("requests that did not end were cut off", "err", e)
 		err = errors.Join(err, d.http.Close())
 	}
+	err = errors.Join(err, d.watched.shutdown(last))
 	stopWork()
 	<-learned
 	<-usage
@@ -286,6 +295,7 @@ func (d *Daemon) Close() (err error) {
 		if d.tcp != nil {
 			closers = append(closers, quiet{d.tcp})
 		}
+		closers = append(closers, d.watched)
 		hands := slices.Clone(d.host.closers)
 		slices.Reverse(hands)
 		closers = append(closers, hands...)

@@ -28,14 +28,15 @@ type hands struct {
 	nets     reconcile.Nets
 	console  api.Console
 	describe func(context.Context) (cloud.Host, error)
+	link     func() cloud.LinkStats // nil: there is no link
 	closers  []io.Closer
 }
 
-func openHands(cfg Config) (hands, error) {
+func openHands(cfg Config, seen cloud.Observe) (hands, error) {
 	if cfg.Sim {
 		return simHands(cfg), nil
 	}
-	return realHands(cfg)
+	return realHands(cfg, seen)
 }
 
 func simHands(cfg Config) hands {
@@ -44,7 +45,7 @@ func simHands(cfg Config) hands {
 		describe: h.Describe}
 }
 
-func realHands(cfg Config) (h hands, err error) {
+func realHands(cfg Config, seen cloud.Observe) (h hands, err error) {
 	defer func() {
 		if err != nil {
 			for _, c := range h.closers {
@@ -53,7 +54,7 @@ func realHands(cfg Config) (h hands, err error) {
 			h = hands{}
 		}
 	}()
-	link := virt.Open(virt.Options{URI: cfg.LibvirtURI})
+	link := virt.Open(virt.Options{URI: cfg.LibvirtURI, Observe: seen})
 	h.closers = append(h.closers, link)
 	guests, err := hypervisor.Open(hypervisor.Options{
 		URI: cfg.LibvirtURI, Link: link, Accel: cfg.Accel, ConsoleDir: cfg.path("console"), Log: cfg.Log,
@@ -75,7 +76,7 @@ func realHands(cfg Config) (h hands, err error) {
 	}
 	h.closers = append(h.closers, nets)
 	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
-	h.describe = guests.Describe
+	h.describe, h.link = guests.Describe, link.Stats
 	return h, nil
 }
 

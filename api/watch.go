@@ -1,0 +1,31 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"lodge/cloud"
+)
+
+// Watch sees every request. It must be quick: it stands in the way of each.
+type Watch interface {
+	// Begin hears that a request came. The one that it gives back is answered in
+	// its place.
+	Begin(r *http.Request, requestID string) *http.Request
+	// End hears what became of it; r is what Begin gave back. method and route
+	// are those of the list of routes, never what the client wrote, and empty
+	// when it has none that fits. status is 0 when there was no answer.
+	End(r *http.Request, method, route string, status int, took time.Duration)
+}
+
+// metrics answers Prometheus.
+func (s *server) metrics(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err != nil {
+		return q.err
+	}
+	if s.Metrics == nil {
+		return cloud.Errorf(cloud.CodeNotFound, "There is nothing at %s.", shortPath(r))
+	}
+	s.Metrics.ServeHTTP(w, r)
+	return nil
+}

@@ -1,0 +1,70 @@
+package cloud
+
+import (
+	"context"
+	"time"
+)
+
+// Work is a kind of work whose count and duration the operator can see.
+type Work string
+
+// The kinds. What is in brackets is what their name says.
+const (
+	WorkTransaction Work = "transaction" // of the store, the wait for the writer included (what changes)
+	WorkCommit      Work = "commit"      // the end of one, which waits for the disk
+	WorkTurn        Work = "turn"        // of reconcile on one object (the object's kind)
+	WorkStep        Work = "step"        // one call to a hand (its verb)
+	WorkSweep       Work = "sweep"       // a look at everything
+	WorkCall        Work = "call"        // to libvirt (what for)
+)
+
+// Observe hears that work begins and gives back the context that it goes on
+// with and the func to call with its outcome, once. name is one of few words:
+// never an id. detail is for people and may be anything, the id above all. nil
+// is a listener that does nothing and costs nothing.
+type Observe func(ctx context.Context, w Work, name, detail string) (context.Context, func(error))
+
+// Begin tells o, when there is somebody.
+func (o Observe) Begin(ctx context.Context, w Work, name, detail string) (context.Context, func(error)) {
+	if o == nil {
+		return ctx, ignore
+	}
+	return o(ctx, w, name, detail)
+}
+
+func ignore(error) {}
+
+// Census is how much there is of everything, all tenants together.
+type Census struct {
+	Tenants   int64
+	Instances map[State]int64
+	Images    map[ImageState]int64
+	Problems  map[Kind]map[Code]int64
+	// Heartbeats is when the guests of each host, by its name, were last looked
+	// at. Usage is proven up to then.
+	Heartbeats map[string]time.Time
+}
+
+// StoreStats is the state of the store's files and of its one writer.
+type StoreStats struct {
+	DatabaseBytes int64
+	WALBytes      int64
+	Waits         int64         // how often a change had to wait for another one
+	Waited        time.Duration // all together
+}
+
+// LoopStats is how much reconcile has to do.
+type LoopStats struct {
+	Queued   int   // objects that wait for a worker
+	Busy     int   // objects that are worked on
+	Waiting  int   // objects whose time comes later
+	Backoffs int64 // failures that are tried again later, since the start
+}
+
+// LinkStats is the link to libvirt.
+type LinkStats struct {
+	Up          bool
+	Connections int // that are open, the watching one included
+	Calls       int // under way
+	Dialed      int64
+}

@@ -1,0 +1,130 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lodge/cloud"
+)
+
+// askFor is how long a scrape waits for the store.
+const askFor = 10 * time.Second
+
+// asked is what the parts of lodge are asked at each scrape.
+type asked struct{ Sources }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("lodge_"+name, help, labels, nil)
+}
+
+var (
+	tenants   = desc("tenants", "Tenants.")
+	instances = desc("instances", "Instances by the state they were last seen in.", "state")
+	images    = desc("images", "Images by state.", "state")
+	problems  = desc("problems", "Objects that are not as they are wanted, by the code of their problem. Lodge tries again by itself unless the code says otherwise.", "kind", "code")
+	usageLag  = desc("usage_clock_lag_seconds", "Age of the last look at the guests of a host. Usage is proven up to then.", "host")
+
+	databaseBytes = desc("store_database_bytes", "Size of the database without its write-ahead log.")
+	walBytes      = desc("store_wal_bytes", "Size of the write-ahead log.")
+	waits         = desc("store_writer_waits_total", "Changes that had to wait for another one.")
+	waited        = desc("store_writer_wait_seconds_total", "Time that changes waited for others.")
+
+	queued   = desc("reconcile_queued", "Objects that wait for a worker.")
+	busy     = desc("reconcile_busy", "Objects that are worked on.")
+	later    = desc("reconcile_later", "Objects that are looked at again after a while.")
+	backoffs = desc("reconcile_backoffs_total", "Failures that are tried again later.")
+
+	linkUp      = desc("libvirt_up", "1 while there is a connection to libvirt.")
+	connections = desc("libvirt_connections", "Open connections to libvirt.")
+	calls       = desc("libvirt_calls_in_flight", "Calls to libvirt that are under way.")
+	dialed      = desc("libvirt_connections_total", "Connections to libvirt made so far.")
+
+	diskFree = desc("disk_free_bytes", "Space for lodge on the file system of the data directory.")
+	diskSize = desc("disk_size_bytes", "Size of the file system of the data directory.")
+)
+
+// Describe is for Prometheus. It names nothing, so that what is left out at one
+// scrape may be there at the next.
+func (a *asked) Describe(chan<- *prometheus.Desc) {}
+
+// Collect is for Prometheus.
+func (a *asked) Collect(out chan<- prometheus.Metric) {
+	put := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	sum := func(d *prometheus.Desc, v float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
+	}
+	if a.Census != nil {
+		a.census(put)
+	}
+	if a.Store != nil {
+		if s, err := a.Store(); a.told("store", err) {
+			put(databaseBytes, float64(s.DatabaseBytes))
+			put(walBytes, float64(s.WALBytes))
+			sum(waits, float64(s.Waits))
+			sum(waited, s.Waited.Seconds())
+		}
+	}
+	if a.Loop != nil {
+		s := a.Loop()
+		put(queued, float64(s.Queued))
+		put(busy, float64(s.Busy))
+		put(later, float64(s.Waiting))
+		sum(backoffs, float64(s.Backoffs))
+	}
+	if a.Link != nil {
+		s := a.Link()
+		up := 0.0
+		if s.Up {
+			up = 1
+		}
+		put(linkUp, up)
+		put(connections, float64(s.Connections))
+		put(calls, float64(s.Calls))
+		sum(dialed, float64(s.Dialed))
+	}
+	if a.Disk != nil {
+		if free, size, err := a.Disk(); a.told("disk", err) {
+			put(diskFree, float64(free))
+			put(diskSize, float64(size))
+		}
+	}
+}
+
+// told reports whether there is an answer; a failure is for the log.
+func (a *asked) told(what string, err error) bool {
+	if err != nil && a.Log != nil {
+		a.Log.Warn("metrics", "of", what, "err", err)
+	}
+	return err == nil
+}
+
+func (a *asked) census(put func(*prometheus.Desc, float64, ...string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+	defer cancel()
+	c, err := a.Census(ctx)
+	if !a.told("census", err) {
+		return
+	}
+	put(tenants, float64(c.Tenants))
+	// States that nobody is in are shown, so that a sum over time has no holes.
+	for _, s := range cloud.States() {
+		put(instances, float64(c.Instances[s]), string(s))
+	}
+	for _, s := range cloud.ImageStates() {
+		put(images, float64(c.Images[s]), string(s))
+	}
+	for kind, codes := range c.Problems {
+		for code, n := range codes {
+			put(problems, float64(n), string(kind), string(code))
+		}
+	}
+	for host, at := range c.Heartbeats {
+		if !at.IsZero() {
+			put(usageLag, a.Now().Sub(at).Seconds(), host)
+		}
+	}
+}
