@@ -29,6 +29,8 @@ type front struct {
 	options api.Options
 	caller  cloud.Caller
 	door    func(*http.Request) (cloud.Caller, error) // nil: everybody is caller
+	// anyCode is for a store that fails in ways that the real one does not.
+	anyCode bool
 }
 
 var operator = cloud.Caller{Operator: true, Role: cloud.RoleOperator, Via: "socket"}
@@ -60,6 +62,8 @@ type answer struct {
 	*http.Response
 	t    testing.TB
 	body []byte
+
+	anyCode bool
 }
 
 func (f *front) do(method, path, body string, header ...string) *answer {
@@ -88,7 +92,7 @@ func (f *front) send(req *http.Request) *answer {
 	}
 	rec := httptest.NewRecorder()
 	f.ServeHTTP(rec, req)
-	a := &answer{Response: rec.Result(), t: f.t, body: rec.Body.Bytes()}
+	a := &answer{Response: rec.Result(), t: f.t, body: rec.Body.Bytes(), anyCode: f.anyCode}
 	a.check(req)
 	return a
 }
@@ -113,6 +117,7 @@ func (a *answer) check(req *http.Request) {
 		a.failure()
 		return
 	}
+	a.listed(req)
 	resp := *a.Response
 	resp.Body = io.NopCloser(bytes.NewReader(a.body))
 	if ok, problems := v.ValidateHttpResponse(req, &resp); !ok {

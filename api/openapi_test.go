@@ -76,6 +76,7 @@ func TestFileHasTheClosedListOfCodes(t *testing.T) {
 func TestEveryCodeHasAMeaning(t *testing.T) {
 	for _, c := range cloud.Codes() {
 		f := newFront(t)
+		f.anyCode = true
 		f.store.broken = cloud.Errorf(c, "A sentence.")
 		a := f.do("GET", "/v1/instances/"+nobodysID, "")
 		if got := a.failure(); got.Code != string(c) || got.Detail != "A sentence." {

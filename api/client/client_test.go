@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"lodge/api/wire"
 )
 
@@ -216,3 +218,33 @@ func TestUploadEndsWithItsContextThoughTheSourceBlocks(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestQuotasGoToTheirTenant(t *testing.T) {
+	var seen []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		seen = append(seen, r.Method+" "+r.URL.EscapedPath()+" "+string(b))
+		answer(w, 200, wire.List[wire.Quota]{Items: []wire.Quota{{Resource: "vcpus", Used: 3}}})
+	}))
+	t.Cleanup(srv.Close)
+	c, err := New(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	none := wire.SetQuotas{Limits: map[string]*int64{"vcpus": nil}}
+	for _, do := range []func() ([]wire.Quota, error){
+		func() ([]wire.Quota, error) { return c.Quota(t.Context(), "a/b") },
+		func() ([]wire.Quota, error) { return c.SetQuota(t.Context(), "t", none) },
+		func() ([]wire.Quota, error) { return c.DefaultQuota(t.Context()) },
+		func() ([]wire.Quota, error) { return c.SetDefaultQuota(t.Context(), none) },
+	} {
+		if got, err := do(); err != nil || len(got) != 1 || got[0].Used != 3 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	want := []string{"GET /v1/tenants/a%2Fb/quota ", `PATCH /v1/tenants/t/quota {"limits":{"vcpus":null}}`, "GET /v1/quota ", `PATCH /v1/quota {"limits":{"vcpus":null}}`}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Error(diff)
+	}
+}
