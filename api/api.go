@@ -175,6 +175,7 @@ func (s *server) routes() []route {
 		{"GET", "/v1/version", open, s.version},
 		{"GET", "/v1/openapi.yaml", open, s.openAPI},
 		{"GET", "/openapi.yaml", open, s.openAPI},
+		{"GET", "/docs", open, s.docs},
 		{"GET", "/metrics", operator, s.metrics},
 		{"GET", "/healthz", open, s.healthz},
 		{"GET", "/readyz", open, s.readyz},

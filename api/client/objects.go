@@ -31,6 +31,11 @@ func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
 	return call[[]byte](ctx, c, "GET", "/v1/openapi.yaml", nil, nil)
 }
 
+// Docs gives the reference for people, in HTML.
+func (c *Client) Docs(ctx context.Context) ([]byte, error) {
+	return call[[]byte](ctx, c, "GET", "/docs", nil, nil)
+}
+
 // Metrics gives the metrics in the text format of Prometheus.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	return call[[]byte](ctx, c, "GET", "/metrics", nil, nil)

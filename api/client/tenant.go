@@ -9,7 +9,7 @@ import (
 // tenant in its body only. All others take the parameter tenant, as openapi.yaml
 // says.
 var noTenant = []string{"POST /v1/users", "POST /v1/sessions", "GET /v1/sessions/oidc", "POST /v1/sessions/oidc", "POST /v1/sessions/oidc/start",
-	"GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /healthz", "GET /readyz"}
+	"GET /v1/version", "GET /v1/openapi.yaml", "GET /openapi.yaml", "GET /docs", "GET /healthz", "GET /readyz"}
 
 func takesTenant(method, path string) bool { return !slices.Contains(noTenant, method+" "+path) }
 
