@@ -49,6 +49,8 @@ var rooms = []room{
 		"the client's half: what the command line needs to trust a server, and nothing else"},
 	{"metrics", []string{"cloud"}, []string{"database/sql", "libvirt.org/"},
 		"the only room that knows Prometheus; the others say what they do through cloud.Observe"},
+	{"traces", []string{"cloud"}, []string{"database/sql", "libvirt.org/"},
+		"the only room that knows OpenTelemetry; the others say what they do through cloud.Observe"},
 	{"api/reference", nil, []string{"database/sql", "libvirt.org/", "net/http"},
 		"a page is made from the OpenAPI file alone"},
 	{"api", []string{"cloud", "meter", "api/wire", "api/reference"}, []string{"database/sql", "libvirt.org/", "github.com/mattn/"},

@@ -54,6 +54,7 @@ type flags struct {
 	oidc          oidcFlags
 	metricsListen string
 	metricsOpen   bool
+	otlpEndpoint  string
 }
 
 func command() *cobra.Command {
@@ -122,6 +123,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
 	fs.StringVar(&f.metricsListen, "metrics-listen", "", "loopback address, as 127.0.0.1:9177, where every process of this machine may read the metrics without a token")
 	fs.BoolVar(&f.metricsOpen, "metrics-open", false, "let --metrics-listen be any address: whoever reaches it reads how much of everything there is, and no names of tenants or instances")
+	fs.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets traces by OTLP over HTTP, as http://127.0.0.1:4318 (default OTEL_EXPORTER_OTLP_ENDPOINT)")
 	fs.StringVar(&f.networkPool, "network-pool", "10.77.0.0/16", "the tenants' default networks are cut out of this range")
 	f.oidc.register(fs)
 }
@@ -168,7 +170,7 @@ func (f *flags) daemon() (daemon.Config, error) {
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
 		Now: time.Now, NewID: uuid.NewString, Log: log, Out: os.Stdout,
 		Listen: f.listen, PlainHTTP: f.plainHTTP,
-		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen,
+		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen, OTLPEndpoint: f.otlpEndpoint,
 		TLS: cert.Options{Hosts: f.tlsHosts, CertFile: f.tlsCert, KeyFile: f.tlsKey},
 	}
 	if len(f.acmeHosts) > 0 {

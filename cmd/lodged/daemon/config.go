@@ -32,6 +32,9 @@ type Config struct {
 	// metrics; "" none. One that is not a loopback address needs MetricsOpen.
 	MetricsListen string
 	MetricsOpen   bool
+	// OTLPEndpoint is the collector of traces; "" leaves it to OTEL_* in the
+	// environment, and without those there are none.
+	OTLPEndpoint string
 
 	VCPURatio   float64 // vCPUs promised for each CPU
 	MemoryRatio float64 // memory promised, as a multiple of what is not reserved

@@ -80,7 +80,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if err := refuseLostDatabase(cfg); err != nil {
 		return nil, err
 	}
-	d.watched = newWatched(cfg)
+	if d.watched, err = newWatched(cfg); err != nil {
+		return nil, err
+	}
 	if d.db, err = store.OpenWith(d.database(), store.Options{NetworkPool: cfg.NetworkPool, Observe: d.watched.observe}); err != nil {
 		return nil, err
 	}

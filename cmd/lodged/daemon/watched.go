@@ -15,11 +15,13 @@ import (
 	"lodge/api"
 	"lodge/cloud"
 	"lodge/metrics"
+	"lodge/traces"
 )
 
 // watched is how the operator sees into the daemon.
 type watched struct {
 	metrics *metrics.Metrics
+	traces  *traces.Traces // nil: nobody wants them
 	observe cloud.Observe
 	watch   api.Watch
 
@@ -28,9 +30,15 @@ type watched struct {
 	tcp     net.Listener // nil: metrics have no address of their own
 }
 
-func newWatched(cfg Config) watched {
+func newWatched(cfg Config) (watched, error) {
 	m := metrics.New(cfg.Now, metrics.Build{Version: cfg.Version, Commit: cfg.Commit, Go: runtime.Version()})
-	return watched{metrics: m, observe: m.Observe, watch: m}
+	w := watched{metrics: m, observe: m.Observe, watch: m}
+	t, err := openTraces(cfg)
+	if err != nil || t == nil {
+		return w, err
+	}
+	w.traces, w.observe, w.watch = t, both(m.Observe, t.Observe), watchers{m, t}
+	return w, nil
 }
 
 // open asks the parts of d from now on, and listens where that is wanted.
@@ -86,8 +94,16 @@ func (w *watched) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Close lets go of the listener.
-func (w watched) Close() error {
+// flush is how long the last spans may take.
+const flush = 3 * time.Second
+
+// Close lets go of the listener and sends the last spans.
+func (w watched) Close() (err error) {
+	if w.traces != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flush)
+		defer cancel()
+		_ = w.traces.Close(ctx) // a collector that is away is no failed stop
+	}
 	if w.tcp == nil {
 		return nil
 	}
