@@ -9,7 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -21,8 +21,8 @@ import (
 // Options say where spans go.
 type Options struct {
 	// Endpoint is the collector's URL, as http://127.0.0.1:4318; spans are sent to
-	// its path /v1/traces when it has none of its own. "" leaves it to the
-	// standard OTEL_EXPORTER_OTLP_* variables.
+	// its path /v1/traces. "" leaves it to OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and
+	// OTEL_EXPORTER_OTLP_ENDPOINT. Headers come from OTEL_EXPORTER_OTLP_HEADERS.
 	Endpoint string
 	Version  string
 	Log      *slog.Logger // hears of spans that cannot be sent, seldom
@@ -38,15 +38,11 @@ type Traces struct {
 // New starts to send. The collector need not be there. Returns an error for an
 // endpoint that is no URL.
 func New(ctx context.Context, o Options) (*Traces, error) {
-	var where []otlptracehttp.Option
-	if o.Endpoint != "" {
-		url, err := target(o.Endpoint)
-		if err != nil {
-			return nil, err
-		}
-		where = append(where, otlptracehttp.WithEndpointURL(url))
+	to, err := newSender(o.Endpoint)
+	if err != nil {
+		return nil, err
 	}
-	out, err := otlptracehttp.New(ctx, where...)
+	out, err := otlptrace.New(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
