@@ -157,7 +157,7 @@ func (d *DB) Operations(ctx context.Context, c cloud.Caller, f cloud.OperationFi
 	if items, err = collect(d.read(ctx), scanOperation, operationQuery+tail, w.args...); err != nil {
 		return nil, "", fail("list operations", err)
 	}
-	items, next = cut(page, items, func(o *cloud.Operation) (time.Time, string) { return o.CreatedAt, o.ID })
+	items, next = cut(page, items, func(o *cloud.Operation) place { return place{created: o.CreatedAt, id: o.ID} })
 	return items, next, nil
 }
 

@@ -144,7 +144,8 @@ CREATE TABLE image (
   virtual_size     BIGINT  NOT NULL DEFAULT 0,
   bytes_done       BIGINT  NOT NULL DEFAULT 0,
   bytes_total      BIGINT  NOT NULL DEFAULT 0,
-  gone_at          BIGINT, wants_default INTEGER NOT NULL DEFAULT 0 CHECK (wants_default IN (0, 1)),
+  gone_at          BIGINT, wants_default INTEGER NOT NULL DEFAULT 0 CHECK (wants_default IN (0, 1)), protected INTEGER NOT NULL DEFAULT 0
+  CHECK (protected = 0 OR (protected = 1 AND deleted_at IS NULL)),
   CHECK (state <> 'active' OR format <> ''),
   CHECK ((state = 'gone') = (gone_at IS NOT NULL))
 );
@@ -294,7 +295,8 @@ CREATE TABLE instance (
   running_vcpus       INTEGER NOT NULL DEFAULT 0,
   running_memory_mib  INTEGER NOT NULL DEFAULT 0,
   started_at          BIGINT,
-  gone_at             BIGINT,
+  gone_at             BIGINT, protected INTEGER NOT NULL DEFAULT 0
+  CHECK (protected = 0 OR (protected = 1 AND deleted_at IS NULL)),
   CHECK ((state = 'gone') = (gone_at IS NOT NULL)),
   CHECK (gone_at IS NULL OR deleted_at IS NOT NULL)
 );
@@ -428,24 +430,6 @@ CREATE TABLE floating_ip (
 CREATE UNIQUE INDEX floating_ip_address ON floating_ip (address) WHERE released_at IS NULL;
 
 CREATE INDEX floating_ip_by_port ON floating_ip (port_id) WHERE released_at IS NULL;
-
-CREATE TABLE operation (
-  id            TEXT    NOT NULL PRIMARY KEY,
-  tenant_id     TEXT    REFERENCES tenant (id),
-  kind          TEXT    NOT NULL CHECK (kind <> ''),
-  subject_kind  TEXT    NOT NULL,
-  subject_id    TEXT    NOT NULL,
-  state         TEXT    NOT NULL CHECK (state IN ('pending', 'running', 'done', 'failed')),
-  error_code    TEXT,
-  error_message TEXT    NOT NULL DEFAULT '',
-  labels        TEXT    NOT NULL DEFAULT '{}',
-  created_at    BIGINT  NOT NULL,
-  updated_at    BIGINT  NOT NULL,
-  revision      BIGINT  NOT NULL DEFAULT 1,
-  finished_at   BIGINT
-);
-
-CREATE INDEX operation_by_subject ON operation (subject_id);
 
 CREATE TABLE event (
   seq          INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -685,11 +669,55 @@ CREATE TABLE idempotency (
   status     INTEGER NOT NULL,
   location   TEXT    NOT NULL DEFAULT '',
   body       TEXT    NOT NULL,
-  created_at BIGINT  NOT NULL,
+  created_at BIGINT  NOT NULL, operation TEXT NOT NULL DEFAULT '', pending TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (scope, key)
 );
 
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+CREATE TABLE oidc_login (
+  id      TEXT   NOT NULL PRIMARY KEY,
+  ends_at BIGINT NOT NULL
+);
+
+CREATE TABLE operation (
+  id              TEXT    NOT NULL PRIMARY KEY,
+  tenant_id       TEXT    NOT NULL REFERENCES tenant (id),
+  kind            TEXT    NOT NULL CHECK (kind <> ''),
+  state           TEXT    NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'cancelled', 'superseded')),
+  subject_kind    TEXT    NOT NULL CHECK (subject_kind <> ''),
+  subject_id      TEXT    NOT NULL,
+  name            TEXT    NOT NULL,
+  generation      BIGINT  NOT NULL DEFAULT 0,
+  boots           BIGINT  NOT NULL DEFAULT 0,
+  want_power      TEXT    NOT NULL DEFAULT '' CHECK (want_power IN ('', 'running', 'stopped')),
+  want_name       TEXT    NOT NULL DEFAULT '',
+  want_vcpus      INTEGER NOT NULL DEFAULT 0,
+  want_memory_mib INTEGER NOT NULL DEFAULT 0,
+  error_code      TEXT,
+  error_message   TEXT    NOT NULL DEFAULT '',
+  bytes_done      BIGINT  NOT NULL DEFAULT 0,
+  bytes_total     BIGINT  NOT NULL DEFAULT 0,
+  user_id         TEXT    NOT NULL DEFAULT '',
+  user_name       TEXT    NOT NULL DEFAULT '',
+  token_id        TEXT    NOT NULL DEFAULT '',
+  via             TEXT    NOT NULL DEFAULT '',
+  request_id      TEXT    NOT NULL DEFAULT '',
+  created_at      BIGINT  NOT NULL,
+  ended_at        BIGINT,
+  CHECK ((state = 'running') = (ended_at IS NULL)),
+  CHECK (state <> 'failed' OR error_code IS NOT NULL)
+);
+
+CREATE INDEX operation_by_subject ON operation (subject_id, state, created_at, id);
+
+CREATE INDEX operation_by_tenant ON operation (tenant_id, created_at, id);
+
+CREATE INDEX operation_by_age ON operation (created_at, id);
+
+CREATE INDEX operation_by_end ON operation (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX idempotency_pending ON idempotency (pending) WHERE pending <> '';
 
 CREATE TABLE label (
   kind       TEXT   NOT NULL,
