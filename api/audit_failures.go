@@ -118,7 +118,8 @@ const (
 func (s *server) recordFailure(r *http.Request, rt route, c cloud.Caller, err error) {
 	code := cloud.CodeOf(err)
 	change := rt.method != http.MethodGet && rt.need != open && c.Via != ""
-	if s.Audit == nil || !change && code != cloud.CodeForbidden {
+	change = change && !c.DryRun                                                     // a question is no change that failed
+	if s.Audit == nil || !change && code != cloud.CodeForbidden || rt.need == open { // who refuses a login has written it down
 		return
 	}
 	ok, first := s.failures.admit(s.Now(), c, code)

@@ -15,10 +15,13 @@ func (s *server) bulk(do cloud.BulkAction) handler {
 		if err != nil {
 			return err
 		}
-		if do == cloud.BulkStop {
+		if r.Method == http.MethodPost {
 			var body wire.PowerRequest
 			if err := decodeOptional(w, r, &body); err != nil {
 				return err
+			}
+			if do == cloud.BulkStart && body.Force {
+				return invalid("force", "A start cannot be forced.")
 			}
 			b.Force = body.Force
 		}

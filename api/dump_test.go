@@ -3,6 +3,7 @@ package api_test
 import (
 	"database/sql"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -45,3 +46,8 @@ func (h *house) dump() string {
 	}
 	return b.String()
 }
+
+var auditRows = regexp.MustCompile(`(?m)^audit\n(\t.*\n)*|^\taudit\d+\n`)
+
+// withoutAudit is a dump without the audit log and the count of its rows.
+func withoutAudit(dump string) string { return auditRows.ReplaceAllString(dump, "") }

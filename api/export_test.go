@@ -94,3 +94,9 @@ func Trim(b []byte, fields []string) []byte { return trim(nil, b, fields) }
 
 // Compressed is what compresses answers.
 func Compressed(h http.Handler) http.Handler { return compressed(h) }
+
+// NotOnce says whether a route takes no Idempotency-Key.
+func NotOnce(path string) bool {
+	_, not := notOnce[path]
+	return not
+}

@@ -131,6 +131,15 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 	return path, body
 }
 
+// asOperator is a path as an operator has to ask it: a change of many instances
+// is of a tenant that it names.
+func asOperator(path string) string {
+	if strings.HasSuffix(path, "?all=true") {
+		return path + "&tenant=ours"
+	}
+	return path
+}
+
 // inQuery adds a parameter to a path.
 func inQuery(path, parameter string) string {
 	if strings.Contains(path, "?") {

@@ -29,7 +29,7 @@ type house struct {
 
 func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 	t.Helper()
-	return houseAt(t, filepath.Join(t.TempDir(), "lodge.db"))
+	return houseAt(t, filepath.Join(t.TempDir(), "lodge.db"), change...)
 }
 
 // houseAt is a house whose database may be there already.

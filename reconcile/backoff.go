@@ -4,6 +4,8 @@ import (
 	"hash/fnv"
 	"sync"
 	"time"
+
+	"lodge/cloud"
 )
 
 const (
@@ -28,12 +30,26 @@ func backoff(id string, n int) time.Duration {
 // attempt or one more press of a button.
 type memory struct {
 	attempts   int
+	away       int // attempts in a row for which there was no host
 	retryAt    time.Time
 	helpedAt   time.Time // when a repair that may come back was last tried
 	generation int64     // the wish that failed: a newer one need not wait
 	askedAt    time.Time
 	boots      int64     // reboots done and not recorded yet
 	overAt     time.Time // when the run was first seen over, while the store does not take it
+}
+
+// count counts a failure, and returns how many of its sort there were in a row.
+// That the host was away says nothing of the guest: its first crash after that
+// is repaired at once.
+func (m *memory) count(code cloud.Code) int {
+	if code == cloud.CodeHypervisor {
+		m.away++
+		return m.away
+	}
+	m.away = 0
+	m.attempts++
+	return m.attempts
 }
 
 type memories struct {

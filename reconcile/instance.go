@@ -69,7 +69,11 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			return
 		}
 		if err := l.run(ctx, d, &m); err != nil {
+			if d.Throttle != nil {
+				m.attempts-- // counted there; a repair that fails is one attempt
+			}
 			l.fail(ctx, ref, w, &m, d.Record, err)
+			l.suspectNetworks(w, err)
 			return
 		}
 		swept = swept || removesGuest(d)
@@ -148,7 +152,7 @@ func (l *Loop) settled(m *memory, w cloud.InstanceWish, d Decision, now time.Tim
 	if d.Record.State != cloud.StateRunning || !young {
 		m.attempts = 0
 	}
-	m.retryAt = time.Time{}
+	m.retryAt, m.away = time.Time{}, 0
 	if w.Boots == d.Record.ObservedBoots {
 		m.boots = 0
 	}
@@ -218,23 +222,34 @@ func proved(w cloud.InstanceWish, m memory, now time.Time) bool {
 func (l *Loop) fail(ctx context.Context, ref cloud.Ref, w cloud.InstanceWish, m *memory, r cloud.InstanceRecord, err error) {
 	now := l.Now()
 	code := cloud.CodeOf(err)
-	m.attempts++
+	attempts := m.count(code)
 	l.backoffs.Add(1)
 	m.generation = w.Generation
-	wait := backoff(ref.ID, m.attempts)
+	wait := backoff(ref.ID, attempts)
 	if code == cloud.CodeHypervisor {
 		wait = min(wait, 5*time.Second) // one cause for all, and its end is told
 	}
 	m.retryAt = now.Add(wait)
 	p := problem(w.Problem, code, cloud.MessageOf(err), now)
-	p.RetryAt, p.Attempts = m.retryAt, m.attempts
+	p.RetryAt, p.Attempts = m.retryAt, attempts
 	r.ID, r.Generation, r.Problem, r.At = w.ID, w.Generation, p, now
-	l.Log.Warn("instance", "id", w.ID, "name", w.Name, "code", string(code), "attempts", m.attempts, "retry_in", wait.Round(time.Millisecond), "err", err)
+	l.Log.Warn("instance", "id", w.ID, "name", w.Name, "code", string(code), "attempts", attempts, "retry_in", wait.Round(time.Millisecond), "err", err)
 	if err := l.record(ctx, w, m, r); err != nil {
 		l.retryRecord(ref, err)
 		return
 	}
 	l.work.markAfter(ref, wait)
+}
+
+// suspectNetworks has the networks of a guest that did not start looked at: one
+// that lost its bridge is mended before the start is tried again.
+func (l *Loop) suspectNetworks(w cloud.InstanceWish, err error) {
+	if cloud.CodeOf(err) != cloud.CodeGuestFailed {
+		return
+	}
+	for _, id := range networkIDs(w) {
+		l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: id})
+	}
 }
 
 // retryRecord comes back later when the store did not take a record.
