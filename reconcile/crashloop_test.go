@@ -157,3 +157,40 @@ func TestANewWishDoesNotWaitForTheCrashLoop(t *testing.T) {
 		}
 	})
 }
+
+// A start that fails is one attempt, whether or not it is a repair.
+func TestAStartThatFailsIsOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, id := calm(t, 3)
+		defer w.db.Close()
+		defer w.stop()
+		w.host.FailNext(sim.CallStart, cloud.Errorf(cloud.CodeGuestFailed, "no"), 3)
+		w.host.DestroyByHand(id)
+		// At once, then after 1, 2 and 4 s, each up to a fifth longer.
+		if took := w.runs(id, time.Minute); took > 10*time.Second {
+			t.Errorf("three failed starts took %s", took)
+		}
+	})
+}
+
+// That libvirt was away says nothing of the guests: the first one that ends after
+// that is started at once.
+func TestAHostThatWasAwayIsNoFailureOfItsGuests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, id := calm(t, 4)
+		defer w.db.Close()
+		defer w.stop()
+		w.host.Down(true)
+		if _, err := w.db.PowerInstance(context.Background(), w.root, time.Now(), id, cloud.PowerReboot, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		w.host.Down(false)
+		time.Sleep(10 * time.Second)
+		w.host.DestroyByHand(id)
+		time.Sleep(100 * time.Millisecond)
+		if took := w.runs(id, 2*time.Minute); took > 2*time.Second {
+			t.Errorf("it was started again after %s; %+v", took, w.problem(id))
+		}
+	})
+}
