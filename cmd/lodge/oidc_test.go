@@ -352,7 +352,7 @@ func TestARealCommandLineLogsInWithACodeAndWithAPage(t *testing.T) {
 		}
 		cmd := exec.CommandContext(ctx, self, args...)
 		cmd.Env = []string{asLodge + "=1", "HOME=" + home, "PATH=/nowhere"}
-		var out strings.Builder
+		var out, told strings.Builder // each has a writer of its own
 		cmd.Stdout = &out
 		pipe, err := cmd.StderrPipe()
 		if err != nil {
@@ -362,13 +362,13 @@ func TestARealCommandLineLogsInWithACodeAndWithAPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
-			out.WriteString(lines.Text() + "\n")
+			told.WriteString(lines.Text() + "\n")
 			seen(strings.TrimSpace(lines.Text()))
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Fatalf("lodge %v: %v\n%s", args, err, out.String())
+			t.Fatalf("lodge %v: %v\n%s%s", args, err, told.String(), out.String())
 		}
-		return out.String()
+		return told.String() + out.String()
 	}
 	at := []string{"login", "https://" + d.addr, "--fingerprint", d.fingerprint}
 	has(t, lodge(func(line string) {
