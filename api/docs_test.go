@@ -109,7 +109,8 @@ func TestTheReferenceInABrowser(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		for _, line := range strings.Split(string(out), "\n") {
-			if strings.Contains(line, "CONSOLE") {
+			// The browser's own pages talk too, as of a slow network where there is none.
+			if strings.Contains(line, "CONSOLE") && !strings.Contains(line, "source: chrome://") {
 				t.Errorf("the browser says: %s", line)
 			}
 		}

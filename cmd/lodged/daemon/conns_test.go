@@ -118,7 +118,8 @@ func TestDawdlersAreDroppedInTime(t *testing.T) {
 	}
 	s := start(t, t.TempDir(), nil)
 	const path = "/v1/openapi.yaml"
-	s.call(s.client(), "GET", "/v1/version", "", "") // all of lodged runs
+	s.call(s.client(), "GET", "/v1/version", "", "")
+	time.Sleep(time.Second) // reconcile starts its workers after its first sweep, when the API is up already
 	before := goroutines()
 	var all sync.WaitGroup
 	for name, c := range map[string]struct {
@@ -206,7 +207,8 @@ func TestDawdlersAreDroppedInTime(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d connections, %d goroutines, before %d", open, goroutines(), before)
+			all := make([]byte, 1<<20)
+			t.Fatalf("%d connections, %d goroutines, before %d\n%s", open, goroutines(), before, all[:runtime.Stack(all, true)])
 		}
 	}
 }
