@@ -9,3 +9,13 @@ func TestGarbageGrowsByTheHeadroomOrByTheLeastPercentage(t *testing.T) {
 		}
 	}
 }
+
+// The program goes on from its file once its pages are given back.
+func TestWhatIsGivenBackComesAgain(t *testing.T) {
+	for range 3 {
+		giveBack()
+		if got := gcPercent(0); got != mostPercent {
+			t.Fatalf("got %d", got)
+		}
+	}
+}
