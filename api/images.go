@@ -134,8 +134,8 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 		return err
 	}
 	img, err := s.Images.UpdateImage(r.Context(), c, s.Now(), id, cloud.ImageChange{
-		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default, Protected: body.Protected,
-		NoLabels: len(nulls) > 0,
+		LabelChange: cloud.LabelChange{Labels: body.Labels, NoLabels: len(nulls) > 0},
+		Name:        body.Name, Public: body.Public, Default: body.Default, Protected: body.Protected,
 	})
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func sshKeyFault(line string) string {
 
 // instanceChange checks the body of a PATCH.
 func instanceChange(b wire.UpdateInstance) (cloud.InstanceChange, error) {
-	ch := cloud.InstanceChange{Name: b.Name, Labels: b.Labels, VCPUs: b.VCPUs, MemoryMiB: b.MemoryMiB, Protected: b.Protected}
+	ch := cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: b.Labels}, Name: b.Name, VCPUs: b.VCPUs, MemoryMiB: b.MemoryMiB, Protected: b.Protected}
 	var bad []cloud.FieldError
 	if b.Name != nil {
 		bad = append(bad, cloud.ValidateName("name", *b.Name)...)

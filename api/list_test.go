@@ -190,7 +190,7 @@ func FuzzTrim(f *testing.F) {
 		}
 		b, err := json.Marshal(in)
 		if err != nil {
-			t.Skip("no JSON")
+			t.Fatal(err)
 		}
 		want := map[string]any{}
 		if err := json.Unmarshal(b, &want); err != nil {

@@ -67,27 +67,26 @@ type NewInstance struct {
 	Protected bool // its deletion is refused until that is changed
 }
 
-// InstanceChange is a PATCH: nil means "as it is".
-type InstanceChange struct {
-	Name      *string
-	Labels    map[string]*string // merged; a nil value removes the key
-	NoLabels  bool               // take all of them away; Labels is empty then
-	VCPUs     *int
-	MemoryMiB *int
-	Protected *bool
-}
-
-// LabelChange is a PATCH of an object of which only labels can be changed.
+// LabelChange is what a PATCH does to labels; of some objects nothing else can be
+// changed.
 type LabelChange struct {
 	Labels   map[string]*string // merged; a nil value removes the key
 	NoLabels bool               // take all of them away; Labels is empty then
 }
 
+// InstanceChange is a PATCH: nil means "as it is".
+type InstanceChange struct {
+	LabelChange
+	Name      *string
+	VCPUs     *int
+	MemoryMiB *int
+	Protected *bool
+}
+
 // ImageChange is a PATCH of an image: nil means "as it is".
 type ImageChange struct {
+	LabelChange
 	Name      *string
-	Labels    map[string]*string // merged; a nil value removes the key
-	NoLabels  bool               // take all of them away; Labels is empty then
 	Public    *bool
 	Default   *bool
 	Protected *bool

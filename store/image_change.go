@@ -62,7 +62,7 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 	if ch.Protected != nil {
 		protected = *ch.Protected
 	}
-	labels, err := relabelled(img.Labels, ch.Labels, ch.NoLabels)
+	labels, err := relabelled(img.Labels, ch.LabelChange)
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func TestAnImageIsChanged(t *testing.T) {
 	w := newWorld(t)
 	second := w.activeImage("fedora", w.tenant.ID, false)
 	yes, no, name, value := true, false, "fedora-43", "x"
-	got, err := w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &yes, Name: &name, Public: &yes, Labels: map[string]*string{"os": &value}})
+	got, err := w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &yes, Name: &name, Public: &yes, LabelChange: cloud.LabelChange{Labels: map[string]*string{"os": &value}}})
 	w.must(err)
 	if !got.Default || got.Name != name || !got.Public || got.Labels["os"] != "x" || w.imageByID(w.image.ID).Default || got.Revision <= second.Revision {
 		t.Errorf("got %+v", got)
@@ -172,7 +172,7 @@ func TestAnImageIsChanged(t *testing.T) {
 	if again.Revision != got.Revision {
 		t.Error("what is so already was a change")
 	}
-	if got, err = w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &no, Labels: map[string]*string{"os": nil}}); err != nil || got.Default || len(got.Labels) != 0 {
+	if got, err = w.UpdateImage(ctx, operator, w.now, second.ID, cloud.ImageChange{Default: &no, LabelChange: cloud.LabelChange{Labels: map[string]*string{"os": nil}}}); err != nil || got.Default || len(got.Labels) != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("web1"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -30,23 +29,15 @@ func (d *DB) ChangeInstances(ctx context.Context, c cloud.Caller, now time.Time,
 	if !ok {
 		return cloud.BulkResult{}, invalid("action", "There is no bulk action %q; use delete, start or stop.", b.Do)
 	}
-	if b.DryRun {
-		// Nothing is written, so there is nothing to audit and no answer to keep.
-		out, err := wouldChange(d.read(ctx), tenantID, f, b, act)
-		for _, i := range out.Changed {
-			if i.Refused != nil {
-				out.Skipped = append(out.Skipped, i)
-			}
-		}
-		out.Changed = slices.DeleteFunc(out.Changed, func(i cloud.BulkItem) bool { return i.Refused != nil })
-		return out, fail("find instances", err)
+	if b.DryRun { // the same change, taken back; its answer is not kept
+		c.DryRun, c.Once = true, nil
 	}
 	var out cloud.BulkResult
 	err = d.write(ctx, now, c, "instance."+string(b.Do), func(t *tx) (err error) {
 		if _, err := liveTenant(t, tenantID); err != nil {
 			return err
 		}
-		if out, err = wouldChange(t, tenantID, f, b, act); err != nil {
+		if out, err = t.toChange(tenantID, f, b, act); err != nil {
 			return err
 		}
 		if err := t.changeEach(&out, b, act); err != nil {
@@ -55,6 +46,9 @@ func (d *DB) ChangeInstances(ctx context.Context, c cloud.Caller, now time.Time,
 		t.answer = out
 		return nil
 	})
+	if b.DryRun && errors.As(err, new(*cloud.Rehearsal)) {
+		err = nil
+	}
 	if err != nil {
 		return cloud.BulkResult{}, err
 	}
@@ -88,30 +82,25 @@ var bulkActs = map[cloud.BulkAction]bulkAct{
 	},
 }
 
-// wouldChange finds what a bulk change would change.
-func wouldChange(s source, tenantID string, f cloud.Filter, b cloud.BulkChange, act bulkAct) (cloud.BulkResult, error) {
+// toChange finds what a bulk change changes.
+func (t *tx) toChange(tenantID string, f cloud.Filter, b cloud.BulkChange, act bulkAct) (cloud.BulkResult, error) {
 	out := cloud.BulkResult{DryRun: b.DryRun}
-	found, err := countTerms(s, tenantID, f, cloud.SortCreated)
+	found, err := countTerms(t, tenantID, f, cloud.SortCreated)
 	if err != nil {
 		return out, err
 	}
 	rows := instancesOf(chooseRoute(f.Labels, cloud.SortCreated, found), tenantID, f, act.wanted(b))
 	// All are counted, for Expect is about all; names are read of the first.
-	if err := s.row("SELECT COUNT(*)"+rows.from+rows.String(), rows.args...).Scan(&out.Matched); err != nil {
+	if err := t.row("SELECT COUNT(*)"+rows.from+rows.String(), rows.args...).Scan(&out.Matched); err != nil {
 		return out, err
 	}
 	if b.Expect != nil && *b.Expect != out.Matched {
 		return out, cloud.Errorf(cloud.CodePrecondition, "There are %d such instances and %d were expected, so nothing was changed; look at them and say the right number.", out.Matched, *b.Expect)
 	}
 	args := append(rows.args, cloud.MaxBulk)
-	out.Changed, err = collect(s, func(r *sql.Rows) (i cloud.BulkItem, err error) {
-		var protected bool
-		err = r.Scan(&i.ID, &i.Name, &protected)
-		if b.Do == cloud.BulkDelete {
-			_ = errors.As(refuseProtected(cloud.KindInstance, i.Name, protected), &i.Refused)
-		}
-		return i, err
-	}, "SELECT i.id, i.name, i.protected"+rows.from+rows.String()+" ORDER BY "+rows.created+", "+rows.id+" LIMIT ?", args...)
+	out.Changed, err = collect(t, func(r *sql.Rows) (i cloud.BulkItem, err error) {
+		return i, r.Scan(&i.ID, &i.Name)
+	}, "SELECT i.id, i.name"+rows.from+rows.String()+" ORDER BY "+rows.created+", "+rows.id+" LIMIT ?", args...)
 	out.Remaining = out.Matched - len(out.Changed)
 	return out, err
 }

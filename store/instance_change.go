@@ -140,7 +140,7 @@ func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if err := t.resize(w, ch); err != nil {
 			return err
 		}
-		if err := w.relabel(ch.Labels, ch.NoLabels); err != nil {
+		if err := w.relabel(ch.LabelChange); err != nil {
 			return err
 		}
 		w.protect(ch.Protected)
@@ -201,8 +201,8 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 
 // relabel merges labels; nil removes a key. Reconcile does not look at them.
 // Returns CodeInvalid when there would be too many.
-func (w *wish) relabel(change map[string]*string, none bool) error {
-	labels, err := relabelled(w.Labels, change, none)
+func (w *wish) relabel(change cloud.LabelChange) error {
+	labels, err := relabelled(w.Labels, change)
 	if err != nil || maps.Equal(labels, w.Labels) {
 		return err
 	}
@@ -210,15 +210,14 @@ func (w *wish) relabel(change map[string]*string, none bool) error {
 	return nil
 }
 
-// relabelled are the labels with a change merged in; nil removes a key, and none
-// all of them. Returns
-// CodeInvalid when there would be too many.
-func relabelled(labels map[string]string, change map[string]*string, none bool) (map[string]string, error) {
+// relabelled are the labels with a change merged in. Returns CodeInvalid when
+// there would be too many.
+func relabelled(labels map[string]string, change cloud.LabelChange) (map[string]string, error) {
 	after := maps.Clone(labels)
-	if after == nil || none {
+	if after == nil || change.NoLabels {
 		after = make(map[string]string)
 	}
-	for key, value := range change {
+	for key, value := range change.Labels {
 		if value == nil {
 			delete(after, key)
 		} else {

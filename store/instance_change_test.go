@@ -26,8 +26,8 @@ func TestAChangeOfSizeOrNameIsANewWishAndLabelsAreNone(t *testing.T) {
 		{"memory", cloud.InstanceChange{MemoryMiB: ptr(4096)}, 2, 3, true},
 		{"a name", cloud.InstanceChange{Name: ptr("web2")}, 2, 3, true},
 		{"all at once", cloud.InstanceChange{Name: ptr("web2"), VCPUs: ptr(2), MemoryMiB: ptr(4096)}, 2, 3, true},
-		{"labels", cloud.InstanceChange{Labels: map[string]*string{"a": ptr("b")}}, 1, 3, false},
-		{"a label that was not there removed", cloud.InstanceChange{Labels: map[string]*string{"a": nil}}, 1, 2, false},
+		{"labels", cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"a": ptr("b")}}}, 1, 3, false},
+		{"a label that was not there removed", cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"a": nil}}}, 1, 2, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -54,7 +54,7 @@ func TestLabelsAreMerged(t *testing.T) {
 	n.Labels = map[string]string{"keep": "1", "change": "1", "drop": "1"}
 	i, err := w.CreateInstance(ctx, operator, w.now, n)
 	w.must(err)
-	got, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"change": ptr("2"), "drop": nil, "new": ptr("3")}})
+	got, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"change": ptr("2"), "drop": nil, "new": ptr("3")}}})
 	w.must(err)
 	if want := map[string]string{"keep": "1", "change": "2", "new": "3"}; !maps.Equal(got.Labels, want) {
 		t.Fatalf("got %v", got.Labels)
@@ -73,13 +73,13 @@ func TestMergedLabelsAreBounded(t *testing.T) {
 	}
 	i, err := w.CreateInstance(ctx, operator, w.now, n)
 	w.must(err)
-	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"more": ptr("v")}})
+	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"more": ptr("v")}}})
 	w.refused(err, cloud.CodeInvalid)
 	var e *cloud.Error
 	if asError(err, &e); len(e.Fields) != 1 || e.Fields[0].Field != "labels" {
 		t.Fatalf("got %+v", e)
 	}
-	got, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"more": ptr("v"), "k0": nil, "k1": ptr("w")}})
+	got, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"more": ptr("v"), "k0": nil, "k1": ptr("w")}}})
 	w.must(err)
 	if len(got.Labels) != cloud.MaxLabels || got.Labels["k1"] != "w" {
 		t.Fatalf("got %v", got.Labels)

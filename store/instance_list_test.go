@@ -293,11 +293,11 @@ func TestLabelsAreFoundAsTheyAreWritten(t *testing.T) {
 	tenant, err := w.CreateTenant(ctx, operator, w.now, cloud.NewTenant{ID: id("acme"), NetworkID: id("acme net"), SubnetID: id("acme subnet"), Name: "acme", Labels: map[string]string{"plan": "gold"}})
 	w.must(err)
 	text := func(s string) *string { return &s }
-	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"env": text("test"), "empty": nil, "new": text("1")}})
+	_, err = w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"env": text("test"), "empty": nil, "new": text("1")}}})
 	w.must(err)
-	_, err = w.UpdateInstance(ctx, operator, w.now, k.ID, cloud.InstanceChange{Labels: map[string]*string{"late": text("yes")}})
+	_, err = w.UpdateInstance(ctx, operator, w.now, k.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"late": text("yes")}}})
 	w.must(err)
-	_, err = w.UpdateImage(ctx, operator, w.now, w.image.ID, cloud.ImageChange{Labels: map[string]*string{"os": text("linux")}})
+	_, err = w.UpdateImage(ctx, operator, w.now, w.image.ID, cloud.ImageChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"os": text("linux")}}})
 	w.must(err)
 	w.must(w.end(j.ID, w.now))
 	want := []string{

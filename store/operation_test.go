@@ -164,7 +164,7 @@ func TestANewerWishTakesThePlaceOfOneThatCannotComeTrue(t *testing.T) {
 	w.must(err)
 	size := w.begun(c)
 	c = follows(operator)
-	_, err = w.UpdateInstance(ctx, c, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"a": ptr("b")}})
+	_, err = w.UpdateInstance(ctx, c, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"a": ptr("b")}}})
 	w.must(err)
 	if len(c.Begin.Begun) != 0 {
 		t.Fatal("labels need no work on the host")

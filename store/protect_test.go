@@ -43,6 +43,26 @@ func TestWhatIsProtectedIsNotDeletedUntilThatIsLifted(t *testing.T) {
 	w.refused(w.DeleteImage(ctx, operator, w.now, w.image.ID), cloud.CodeProtected)
 }
 
+// Of many, the protected ones stay, and a dry run says so beforehand and writes
+// nothing.
+func TestADeleteOfManySkipsWhatIsProtected(t *testing.T) {
+	w := newWorld(t)
+	n := w.wanted("kept")
+	n.Protected = true
+	_, err := w.CreateInstance(ctx, operator, w.now, n)
+	w.must(err)
+	_, err = w.CreateInstance(ctx, operator, w.now, w.wanted("goes"))
+	w.must(err)
+	for _, dry := range []bool{true, true, false} {
+		got, err := w.ChangeInstances(ctx, operator, w.now, cloud.Filter{TenantID: w.tenant.ID}, cloud.BulkChange{Do: cloud.BulkDelete, DryRun: dry})
+		w.must(err)
+		if got.DryRun != dry || got.Matched != 2 || len(got.Changed) != 1 || got.Changed[0].Name != "goes" ||
+			len(got.Skipped) != 1 || got.Skipped[0].Name != "kept" || got.Skipped[0].Refused.Code != cloud.CodeProtected {
+			t.Errorf("dry run %v: %+v", dry, got)
+		}
+	}
+}
+
 // Another way to delete, now or later, that forgets to ask is stopped here.
 func TestTheSchemaHoldsTheProtectionToo(t *testing.T) {
 	w := newWorld(t)

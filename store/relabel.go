@@ -48,7 +48,7 @@ func (d *DB) UpdateNetwork(ctx context.Context, c cloud.Caller, now time.Time, i
 
 // relabel writes the labels of a row when the change makes them others.
 func (t *tx) relabel(table, tenantID string, ref cloud.Ref, name string, labels map[string]string, change cloud.LabelChange) error {
-	after, err := relabelled(labels, change.Labels, change.NoLabels)
+	after, err := relabelled(labels, change)
 	if err != nil || asJSON(after) == asJSON(labels) {
 		return err
 	}

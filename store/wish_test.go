@@ -36,7 +36,7 @@ func TestAnInstanceIsDueWhileSomethingIsLeftToDo(t *testing.T) {
 			w.must(err)
 		}, true},
 		{"new labels", func(w *world, i cloud.Instance) {
-			_, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{Labels: map[string]*string{"a": ptr("b")}})
+			_, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: cloud.LabelChange{Labels: map[string]*string{"a": ptr("b")}}})
 			w.must(err)
 		}, false},
 		{"a task", func(w *world, i cloud.Instance) {

@@ -26,6 +26,7 @@ type app struct {
 	ttyOut   bool // what is printed reaches a terminal
 	tty      bool // progress may redraw its line
 	home     string
+	real     string // lodged's socket on this machine; "" for the usual one
 	getenv   func(string) string
 	now      func() time.Time
 	exec     func(path string, argv, env []string) error

@@ -58,10 +58,11 @@ func (a *app) choose() (way, error) {
 
 func (a *app) ownSocket() string {
 	pretend := filepath.Join(a.home, ".local", "share", "lodge-sim", "lodge.sock")
-	if !exists(defaultSocket) && exists(pretend) {
+	real := cmp.Or(a.real, defaultSocket)
+	if !exists(real) && exists(pretend) {
 		return pretend
 	}
-	return defaultSocket
+	return real
 }
 
 func (a *app) wayOfEnvironment(target string) (way, error) {
