@@ -207,6 +207,7 @@ func (s *server) handler(rt route) http.Handler {
 		}
 		c, err := s.admit(w, r, rt)
 		if err == nil {
+			about(w, c.TenantID)
 			err = rt.handle(w, r, c)
 		}
 		var rehearsal *cloud.Rehearsal

@@ -31,7 +31,7 @@ func (s *server) uploadImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if r.ContentLength == 0 {
 		return cloud.Errorf(cloud.CodeImageTruncated, "The body is empty; it must be the image.")
 	}
-	img, err := s.addImage(r, c, n, q.Get("tenant"), "")
+	img, err := s.addImage(w, r, c, n, q.Get("tenant"), "")
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (s *server) importImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err := s.URLCheck(n.URL); err != nil {
 		return err
 	}
-	img, err := s.addImage(r, c, n, q.Get("tenant"), body.Tenant)
+	img, err := s.addImage(w, r, c, n, q.Get("tenant"), body.Tenant)
 	if err != nil {
 		return err
 	}
@@ -74,9 +74,9 @@ func checkImage(n *cloud.NewImage) error {
 	return cloud.Invalid(bad)
 }
 
-func (s *server) addImage(r *http.Request, c cloud.Caller, n cloud.NewImage, inQuery, inBody string) (cloud.Image, error) {
+func (s *server) addImage(w http.ResponseWriter, r *http.Request, c cloud.Caller, n cloud.NewImage, inQuery, inBody string) (cloud.Image, error) {
 	var err error
-	if n.TenantID, err = s.tenantFor(r, c, inQuery, inBody); err != nil {
+	if n.TenantID, err = s.tenantFor(w, r, c, inQuery, inBody); err != nil {
 		return cloud.Image{}, err
 	}
 	n.ID = s.NewID()

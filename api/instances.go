@@ -54,6 +54,7 @@ func (s *server) replyInstance(w http.ResponseWriter, status int, in cloud.Insta
 	if err != nil {
 		return err
 	}
+	about(w, in.TenantID)
 	etag(w, in.Revision)
 	write(w, status, typeJSON, b)
 	if in.State == cloud.StateGone {
@@ -147,7 +148,7 @@ func (s *server) createInstance(w http.ResponseWriter, r *http.Request, c cloud.
 	if err != nil {
 		return err
 	}
-	if n.TenantID, err = s.tenantFor(r, c, q.Get("tenant"), body.Tenant); err != nil {
+	if n.TenantID, err = s.tenantFor(w, r, c, q.Get("tenant"), body.Tenant); err != nil {
 		return err
 	}
 	n.ID, n.VolumeID, n.PortID = s.NewID(), s.NewID(), s.NewID()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"lodge/cloud"
 )
 
 // Values of headers that most answers carry: made once, never changed.
@@ -32,6 +34,7 @@ type response struct {
 	http2  bool
 
 	method, route string // as in the list of routes; empty: none of it
+	tenant        string // the id of the one it is about, as far as known
 }
 
 func (w *response) WriteHeader(status int) {
@@ -104,7 +107,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			}
 			w.last()
 			if s.Watch != nil {
-				s.Watch.End(r, w.method, w.route, w.status, s.Now().Sub(start))
+				s.Watch.End(r, cloud.Answered{Method: w.method, Route: w.route, TenantID: w.tenant, Status: w.status, Took: s.Now().Sub(start)})
 			}
 			*w = response{}
 			responses.Put(w)

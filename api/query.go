@@ -140,7 +140,7 @@ func (s *server) listQuery(r *http.Request, c cloud.Caller, states ...string) (f
 
 // tenantFor is the tenant that a new object belongs to: the one named in the
 // query or the body, or the caller's own, or for an operator the default one.
-func (s *server) tenantFor(r *http.Request, c cloud.Caller, inQuery, inBody string) (string, error) {
+func (s *server) tenantFor(w http.ResponseWriter, r *http.Request, c cloud.Caller, inQuery, inBody string) (string, error) {
 	if inQuery != "" && inBody != "" && inQuery != inBody {
 		return "", invalid("tenant", "The query names the tenant %s and the body %s.", quote(inQuery), quote(inBody))
 	}
@@ -155,6 +155,7 @@ func (s *server) tenantFor(r *http.Request, c cloud.Caller, inQuery, inBody stri
 		name = cloud.DefaultTenantName
 	}
 	t, err := s.Tenants.Tenant(r.Context(), c, lowerID(name))
+	about(w, t.ID)
 	return t.ID, err
 }
 

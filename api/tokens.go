@@ -33,7 +33,7 @@ func (s *server) createToken(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	n.ID = s.NewID()
 	var err error
 	if n.Role != cloud.RoleOperator {
-		if n.TenantID, err = s.tenantFor(r, c, q.Get("tenant"), body.Tenant); err != nil {
+		if n.TenantID, err = s.tenantFor(w, r, c, q.Get("tenant"), body.Tenant); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"time"
 
 	"lodge/cloud"
 )
@@ -12,10 +11,15 @@ type Watch interface {
 	// Begin hears that a request came. The one that it gives back is answered in
 	// its place.
 	Begin(r *http.Request, requestID string) *http.Request
-	// End hears what became of it; r is what Begin gave back. method and route
-	// are those of the list of routes, never what the client wrote, and empty
-	// when it has none that fits. status is 0 when there was no answer.
-	End(r *http.Request, method, route string, status int, took time.Duration)
+	// End hears what became of it; r is what Begin gave back.
+	End(r *http.Request, a cloud.Answered)
+}
+
+// about notes for who watches which tenant the request is about.
+func about(w http.ResponseWriter, tenantID string) {
+	if w, ok := w.(*response); ok && tenantID != "" {
+		w.tenant = tenantID
+	}
 }
 
 // metrics answers Prometheus.

@@ -34,6 +34,16 @@ func (o Observe) Begin(ctx context.Context, w Work, name, detail string) (contex
 
 func ignore(error) {}
 
+// Answered is what became of a request.
+type Answered struct {
+	// Method and Route are those of the list of routes, never what the client
+	// wrote; empty when none fits.
+	Method, Route string
+	TenantID      string // the tenant it is about; "" for an operator's that is about none, or that failed before lodge knew
+	Status        int    // 0 when there was no answer
+	Took          time.Duration
+}
+
 // Census is how much there is of everything, all tenants together.
 type Census struct {
 	Tenants   int64
@@ -59,6 +69,14 @@ type LoopStats struct {
 	Busy     int   // objects that are worked on
 	Waiting  int   // objects whose time comes later
 	Backoffs int64 // failures that are tried again later, since the start
+}
+
+// TraceStats is what became of the spans since the start.
+type TraceStats struct {
+	Sent    int64 // the collector has them
+	Failed  int64 // it could not be reached, or did not want them
+	Dropped int64 // too many waited
+	Waiting int64 // to be sent
 }
 
 // LinkStats is the link to libvirt.

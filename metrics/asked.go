@@ -41,6 +41,9 @@ var (
 	calls       = desc("libvirt_calls_in_flight", "Calls to libvirt that are under way.")
 	dialed      = desc("libvirt_connections_total", "Connections to libvirt made so far.")
 
+	spans       = desc("trace_spans_total", "Spans, by what became of them: sent, failed (the collector did not take them) or dropped (too many waited).", "result")
+	spansQueued = desc("trace_spans_queued", "Spans that wait to be sent.")
+
 	diskFree = desc("disk_free_bytes", "Space for lodge on the file system of the data directory.")
 	diskSize = desc("disk_size_bytes", "Size of the file system of the data directory.")
 )
@@ -54,8 +57,8 @@ func (a *asked) Collect(out chan<- prometheus.Metric) {
 	put := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	sum := func(d *prometheus.Desc, v float64) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
+	sum := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 	if a.Census != nil {
 		a.census(put)
@@ -85,6 +88,13 @@ func (a *asked) Collect(out chan<- prometheus.Metric) {
 		put(connections, float64(s.Connections))
 		put(calls, float64(s.Calls))
 		sum(dialed, float64(s.Dialed))
+	}
+	if a.Traces != nil {
+		s := a.Traces()
+		sum(spans, float64(s.Sent), "sent")
+		sum(spans, float64(s.Failed), "failed")
+		sum(spans, float64(s.Dropped), "dropped")
+		put(spansQueued, float64(s.Waiting))
 	}
 	if a.Disk != nil {
 		if free, size, err := a.Disk(); a.told("disk", err) {

@@ -20,6 +20,7 @@ type Sources struct {
 	Store  func() (cloud.StoreStats, error)
 	Loop   func() cloud.LoopStats
 	Link   func() cloud.LinkStats                // nil on a pretend host
+	Traces func() cloud.TraceStats               // nil: there are none
 	Disk   func() (free, size uint64, err error) // of the data directory, bytes
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -74,12 +75,12 @@ func (m *Metrics) Begin(r *http.Request, _ string) *http.Request {
 }
 
 // End is for api.Watch.
-func (m *Metrics) End(_ *http.Request, method, route string, status int, took time.Duration) {
+func (m *Metrics) End(_ *http.Request, a cloud.Answered) {
 	m.inFlight.Dec()
-	if route == "" {
-		method, route = "none", "none"
+	if a.Route == "" {
+		a.Method, a.Route = "none", "none"
 	}
-	m.requests.WithLabelValues(route, method, class(status)).Observe(took.Seconds())
+	m.requests.WithLabelValues(a.Route, a.Method, class(a.Status)).Observe(a.Took.Seconds())
 }
 
 func class(status int) string {

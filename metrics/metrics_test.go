@@ -68,7 +68,7 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 		{"/v1/instances", "POST", "/v1/instances", 0},
 	} {
 		r := m.Begin(httptest.NewRequest("GET", c.path, nil), "id")
-		m.End(r, c.method, c.route, c.status, 20*time.Millisecond)
+		m.End(r, cloud.Answered{Method: c.method, Route: c.route, Status: c.status, Took: 20 * time.Millisecond})
 	}
 	m.Begin(httptest.NewRequest("GET", "/", nil), "id")
 	text := scrape(t, m.Handler(metrics.Sources{}))

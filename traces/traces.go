@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -30,6 +29,7 @@ type Options struct {
 
 // Traces makes spans.
 type Traces struct {
+	outbox   *outbox
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 	parents  propagation.TraceContext
@@ -38,11 +38,11 @@ type Traces struct {
 // New starts to send. The collector need not be there. Returns an error for an
 // endpoint that is no URL.
 func New(ctx context.Context, o Options) (*Traces, error) {
-	to, err := newSender(o.Endpoint)
+	to, err := target(o.Endpoint)
 	if err != nil {
 		return nil, err
 	}
-	out, err := otlptrace.New(ctx, to)
+	client, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to))
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
@@ -53,34 +53,66 @@ func New(ctx context.Context, o Options) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
-	t := &Traces{provider: sdk.NewTracerProvider(sdk.WithBatcher(&told{out, o.Log, time.Time{}}), sdk.WithResource(about))}
+	out := newOutbox(client, o.Log)
+	t := &Traces{outbox: out, provider: sdk.NewTracerProvider(sdk.WithSpanProcessor(out), sdk.WithResource(about))}
 	t.tracer = t.provider.Tracer("lodge")
 	return t, nil
 }
+
+// Stats says what became of the spans.
+func (t *Traces) Stats() cloud.TraceStats { return t.outbox.stats() }
 
 // Close sends what is left, as long as ctx lasts.
 func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
 // Begin is for api.Watch. A traceparent of the client is honoured.
 func (t *Traces) Begin(r *http.Request, requestID string) *http.Request {
-	ctx := t.parents.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, _ = t.tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("http.request.method", r.Method), attribute.String("lodge.request_id", requestID)))
+	ctx := t.parents.Extract(r.Context(), parent(r.Header))
+	method := known(r.Method)
+	ctx, _ = t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("http.request.method", method), attribute.String("lodge.request_id", requestID)))
 	return r.WithContext(ctx)
 }
 
 // End is for api.Watch.
-func (t *Traces) End(r *http.Request, method, route string, status int, _ time.Duration) {
+func (t *Traces) End(r *http.Request, a cloud.Answered) {
 	span := trace.SpanFromContext(r.Context())
-	if route != "" {
-		span.SetName(method + " " + route)
-		span.SetAttributes(attribute.String("http.route", route))
+	if a.Route != "" {
+		span.SetName(a.Method + " " + a.Route)
+		span.SetAttributes(attribute.String("http.route", a.Route))
 	}
-	span.SetAttributes(attribute.Int("http.response.status_code", status))
-	if status >= 500 || status == 0 {
+	if a.TenantID != "" {
+		span.SetAttributes(attribute.String("lodge.tenant_id", a.TenantID))
+	}
+	span.SetAttributes(attribute.Int("http.response.status_code", a.Status))
+	if a.Status >= 500 || a.Status == 0 {
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
+}
+
+// mostState is as much of a tracestate as W3C asks everybody to pass on. Spans
+// wait in memory, and a client may write 32 KiB of headers.
+// https://www.w3.org/TR/trace-context/#tracestate-limits
+const mostState = 512
+
+// parent is what the client says of its own span.
+func parent(h http.Header) propagation.MapCarrier {
+	said := propagation.MapCarrier{"traceparent": h.Get("traceparent")}
+	if state := h.Get("tracestate"); len(state) <= mostState {
+		said["tracestate"] = state
+	}
+	return said
+}
+
+// known is the method as spans have it: what a client made up is not repeated.
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+func known(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return method
+	}
+	return "_OTHER"
 }
 
 // Observe is the listener for the rooms.

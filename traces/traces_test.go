@@ -1,78 +1,28 @@
 package traces_test
 
 import (
-	"compress/gzip"
 	"context"
-	"io"
-	"net/http"
+	"maps"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
-
 	"lodge/cloud"
 	"lodge/traces"
+	"lodge/traces/sink"
 )
 
-// sink is a collector.
-type sink struct {
-	URL   string
-	mu    sync.Mutex
-	spans map[string]*tracepb.Span
-}
-
-func newSink(t *testing.T) *sink {
-	s := &sink{spans: map[string]*tracepb.Span{}}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
-			t.Errorf("%s %s", r.URL, r.Header.Get("Content-Type"))
-		}
-		body := io.Reader(r.Body)
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			z, err := gzip.NewReader(r.Body)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			body = z
-		}
-		b, err := io.ReadAll(body)
-		var in collector.ExportTraceServiceRequest
-		if err == nil {
-			err = proto.Unmarshal(b, &in)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, res := range in.ResourceSpans {
-			for _, sc := range res.ScopeSpans {
-				for _, sp := range sc.Spans {
-					s.spans[sp.Name] = sp
-				}
-			}
-		}
-	}))
-	t.Cleanup(srv.Close)
-	s.URL = srv.URL
-	return s
-}
-
-func attributes(s *tracepb.Span) map[string]string {
-	out := map[string]string{}
-	for _, a := range s.GetAttributes() {
-		out[a.Key] = a.Value.GetStringValue()
+// named are the spans by their names.
+func named(to *sink.Sink) map[string]sink.Span {
+	out := map[string]sink.Span{}
+	for _, s := range to.Spans() {
+		out[s.Name] = s
 	}
 	return out
 }
 
 func TestARequestAndItsWorkAreOneTraceOfTheClients(t *testing.T) {
-	to := newSink(t)
+	to := sink.New(t)
 	tr, err := traces.New(t.Context(), traces.Options{Endpoint: to.URL, Version: "1.2.3"})
 	if err != nil {
 		t.Fatal(err)
@@ -84,26 +34,34 @@ func TestARequestAndItsWorkAreOneTraceOfTheClients(t *testing.T) {
 	_, commit := tr.Observe(ctx, cloud.WorkCommit, "commit", "")
 	commit(nil)
 	end(cloud.Errorf(cloud.CodeConflict, "A secret sentence."))
-	tr.End(r, "POST", "/v1/instances/{id}/start", 409, time.Millisecond)
+	tr.End(r, cloud.Answered{Method: "POST", Route: "/v1/instances/{id}/start", TenantID: "t-1", Status: 409, Took: time.Millisecond})
 	if err := tr.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	request, tx, done := to.spans["POST /v1/instances/{id}/start"], to.spans["transaction power instance"], to.spans["commit commit"]
-	if request == nil || tx == nil || done == nil {
-		t.Fatalf("spans: %v", to.spans)
+	got := named(to)
+	request, tx, done := got["POST /v1/instances/{id}/start"], got["transaction power instance"], got["commit commit"]
+	if request.ID == "" || tx.ID == "" || done.ID == "" {
+		t.Fatalf("spans: %v", got)
 	}
-	const client, clientSpan = "\x0a\xf7\x65\x19\x16\xcd\x43\xdd\x84\x48\xeb\x21\x1c\x80\x31\x9c", "\xb7\xad\x6b\x71\x69\x20\x33\x31"
-	if string(request.TraceId) != client || string(request.ParentSpanId) != clientSpan || request.Kind != tracepb.Span_SPAN_KIND_SERVER {
+	if request.Trace != "0af7651916cd43dd8448eb211c80319c" || request.Parent != "b7ad6b7169203331" || !request.Server {
 		t.Errorf("the request: %v", request)
 	}
-	if string(tx.ParentSpanId) != string(request.SpanId) || string(done.ParentSpanId) != string(tx.SpanId) {
+	if tx.Parent != request.ID || done.Parent != tx.ID || tx.Trace != request.Trace || done.Trace != request.Trace {
 		t.Error("the work does not hang together")
 	}
-	if a := attributes(request); a["http.route"] != "/v1/instances/{id}/start" || a["lodge.request_id"] != "req-1" {
-		t.Errorf("attributes %v", a)
+	want := map[string]string{"http.request.method": "POST", "http.route": "/v1/instances/{id}/start", "http.response.status_code": "409",
+		"lodge.request_id": "req-1", "lodge.tenant_id": "t-1"}
+	if !maps.Equal(request.Attributes, want) {
+		t.Errorf("attributes %v", request.Attributes)
 	}
-	if a := attributes(tx); a["error.type"] != "conflict" || tx.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || tx.Status.GetMessage() != "conflict" {
-		t.Errorf("failure: %v %v", a, tx.Status)
+	if tx.Attributes["error.type"] != "conflict" || !tx.Failed || tx.Message != "conflict" {
+		t.Errorf("failure: %v", tx)
+	}
+	if to.Has("A secret sentence.") {
+		t.Error("a message is in a span")
+	}
+	if request.Service["service.name"] != "lodged" || request.Service["service.version"] != "1.2.3" {
+		t.Errorf("whose: %v", request.Service)
 	}
 }
 

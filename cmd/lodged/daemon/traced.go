@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"time"
 
 	"lodge/api"
 	"lodge/cloud"
@@ -42,8 +41,8 @@ func (ws watchers) Begin(r *http.Request, requestID string) *http.Request {
 	return r
 }
 
-func (ws watchers) End(r *http.Request, method, route string, status int, took time.Duration) {
+func (ws watchers) End(r *http.Request, a cloud.Answered) {
 	for _, w := range ws {
-		w.End(r, method, route, status, took)
+		w.End(r, a)
 	}
 }

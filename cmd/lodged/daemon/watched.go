@@ -44,11 +44,15 @@ func newWatched(cfg Config) (watched, error) {
 // open asks the parts of d from now on, and listens where that is wanted.
 func (w *watched) open(d *Daemon) error {
 	cfg := d.cfg
-	w.scrapes = w.metrics.Handler(metrics.Sources{
+	from := metrics.Sources{
 		Census: d.db.Census, Store: d.db.Stats, Loop: d.loop.Stats, Link: d.host.link,
 		Disk: func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
 		Now:  cfg.Now, Log: cfg.Log,
-	})
+	}
+	if w.traces != nil {
+		from.Traces = w.traces.Stats
+	}
+	w.scrapes = w.metrics.Handler(from)
 	if cfg.MetricsListen == "" {
 		return nil
 	}
