@@ -22,6 +22,7 @@ import (
 
 	"lodge/api/client"
 	"lodge/api/wire"
+	"lodge/traces/sink"
 )
 
 // operatorClient calls over the socket.
@@ -78,7 +79,8 @@ func scrape(t *testing.T, c *http.Client, url, token string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// families are what a daemon on a pretend host shows once an instance runs.
+// families are what a daemon on a pretend host with traces shows once an
+// instance runs.
 var families = []string{
 	"lodge_build_info", "lodge_http_request_duration_seconds", "lodge_http_requests_in_flight",
 	"lodge_reconcile_queued", "lodge_reconcile_busy", "lodge_reconcile_later", "lodge_reconcile_backoffs_total",
@@ -88,11 +90,12 @@ var families = []string{
 	"lodge_store_transaction_duration_seconds", "lodge_store_transactions_total", "lodge_store_commit_duration_seconds",
 	"lodge_store_commits_total", "lodge_store_database_bytes", "lodge_store_wal_bytes", "lodge_store_writer_waits_total",
 	"lodge_store_writer_wait_seconds_total", "lodge_disk_free_bytes", "lodge_disk_size_bytes",
+	"lodge_trace_spans_total", "lodge_trace_spans_queued",
 	"go_goroutines", "process_resident_memory_bytes",
 }
 
 func TestMetricsOfARunningDaemon(t *testing.T) {
-	s := start(t, t.TempDir(), func(c *Config) { c.MetricsListen = "127.0.0.1:0" })
+	s := start(t, t.TempDir(), func(c *Config) { c.MetricsListen, c.OTLPEndpoint = "127.0.0.1:0", sink.New(t).URL })
 	c := s.operatorClient()
 	in := s.running(c, "secret-name")
 	status, text := scrape(t, http.DefaultClient, "http://"+s.watched.tcp.Addr().String()+"/metrics", "")
