@@ -185,6 +185,25 @@ func (d *daemon) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
+// scheduled is how long the daemon's threads have run, and how long they were
+// ready to run and had no CPU, all together: what is slow because of the machine
+// shows in the second. Threads that have ended are missing.
+// https://docs.kernel.org/scheduler/sched-stats.html
+func (d *daemon) scheduled() (ran, waited time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", d.cmd.Process.Pid))
+	for _, t := range threads {
+		b, err := os.ReadFile(t)
+		if err != nil {
+			continue
+		}
+		var r, w time.Duration
+		if _, err := fmt.Sscan(string(b), (*int64)(&r), (*int64)(&w)); err == nil {
+			ran, waited = ran+r, waited+w
+		}
+	}
+	return ran, waited
+}
+
 // machineCPU is the CPU time that everything on the machine has used. It varies
 // less than the time on the clock, and shows what a figure is made of.
 func machineCPU() time.Duration {

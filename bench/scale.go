@@ -230,20 +230,28 @@ func (d *daemon) measureScale(tenants []string) error {
 		}},
 	} {
 		times := make([]time.Duration, 0, rounds)
+		var slowest, ran, waited time.Duration
 		for n := range rounds {
 			method, path, body := m.ask(n)
 			var answer struct {
 				Items []json.RawMessage `json:"items"`
 				Next  string            `json:"next"`
 			}
+			ranBefore, waitedBefore := d.scheduled()
 			start := time.Now()
 			if err := d.call(method, path, body, &answer); err != nil {
 				return fmt.Errorf("%s: %w", m.what, err)
 			}
-			times = append(times, time.Since(start))
+			took := time.Since(start)
+			times = append(times, took)
+			if took > slowest {
+				ranAfter, waitedAfter := d.scheduled()
+				slowest, ran, waited = took, ranAfter-ranBefore, waitedAfter-waitedBefore
+			}
 			cursor = answer.Next
 		}
 		line(m.what+", median", spread(times), "< 10 ms", median(times) < 10*time.Millisecond)
+		fmt.Printf("  in the slowest lodged computed for %s and its threads waited for a CPU for %s\n", ms(ran), ms(waited))
 	}
 	return nil
 }
