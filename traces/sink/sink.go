@@ -58,14 +58,13 @@ type Sink struct {
 // New starts one on loopback; it ends with the test.
 func New(t testing.TB) *Sink {
 	t.Helper()
-	s := &Sink{t: t, change: make(chan struct{}), health: Down}
+	s := &Sink{t: t, change: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.URL = "http://" + l.Addr().String()
 	s.serve(l)
-	s.health = Well
 	t.Cleanup(func() { s.Be(Down) })
 	return s
 }
