@@ -98,3 +98,33 @@ func TestASpanRepeatsLittleOfWhatTheClientMadeUp(t *testing.T) {
 		}
 	}
 }
+
+// OpenTelemetry waits 2.5 to 7.5 s before it tries again.
+func TestABatchIsSentAgainWhereTheCollectorIsIllForAMoment(t *testing.T) {
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
+	for _, ill := range []sink.Health{sink.Refuses, sink.Hangs} {
+		t.Run(map[sink.Health]string{sink.Refuses: "503", sink.Hangs: "no answer"}[ill], func(t *testing.T) {
+			to := sink.New(t)
+			to.Be(ill)
+			tr, err := traces.New(t.Context(), traces.Options{Endpoint: to.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, end := tr.Observe(t.Context(), cloud.WorkSweep, "sweep", "")
+			end(nil)
+			time.Sleep(time.Second) // it is tried in vain meanwhile
+			if got := tr.Stats(); got != (cloud.TraceStats{Waiting: 1}) {
+				t.Fatalf("%+v", got)
+			}
+			to.Be(sink.Well)
+			settled(t, tr, cloud.TraceStats{Sent: 1})
+			if n := len(to.Spans()); n != 1 {
+				t.Errorf("%d spans arrived", n)
+			}
+			if err := tr.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
