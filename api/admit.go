@@ -37,7 +37,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.
 	if err := allow(c, rt); err != nil {
 		return c, err
 	}
-	if c.IfRevision, err = ifMatch(r, rt); err != nil {
+	if c.IfMatch, err = ifMatch(r, rt); err != nil {
 		return c, err
 	}
 	if rt.method != http.MethodGet {

@@ -95,6 +95,9 @@ func Trim(b []byte, fields []string) []byte { return trim(nil, b, fields) }
 // Compressed is what compresses answers.
 func Compressed(h http.Handler) http.Handler { return compressed(h) }
 
+// Unbound says why a route takes no If-Match; "" when it takes one.
+func Unbound(route string) string { return unbound[route] }
+
 // NotOnce says whether a route takes no Idempotency-Key.
 func NotOnce(path string) bool {
 	_, not := notOnce[path]

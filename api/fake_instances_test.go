@@ -102,6 +102,9 @@ func (s *fakeStore) Instances(_ context.Context, c cloud.Caller, f cloud.Filter,
 
 func (s *fakeStore) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
 	i, err := s.Instance(ctx, c, id)
+	if err == nil {
+		err = c.Expects(i.Tag())
+	}
 	if err != nil {
 		return cloud.Instance{}, err
 	}

@@ -64,6 +64,7 @@ func (s *server) getFlavor(w http.ResponseWriter, r *http.Request, c cloud.Calle
 	if err != nil {
 		return err
 	}
+	etag(w, f.Tag())
 	return reply(w, http.StatusOK, wireFlavor(f))
 }
 

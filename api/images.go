@@ -109,7 +109,7 @@ func (s *server) getImage(w http.ResponseWriter, r *http.Request, c cloud.Caller
 	if err != nil {
 		return err
 	}
-	etag(w, img.Revision)
+	etag(w, img.Tag())
 	return reply(w, http.StatusOK, wireImage(img))
 }
 
@@ -140,7 +140,7 @@ func (s *server) updateImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
-	etag(w, img.Revision)
+	etag(w, img.Tag())
 	return reply(w, http.StatusOK, wireImage(img))
 }
 

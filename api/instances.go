@@ -37,7 +37,7 @@ func (s *server) getInstance(w http.ResponseWriter, r *http.Request, c cloud.Cal
 			return err
 		}
 		if b := s.instances.get(ref.ID, ref.Revision); b != nil {
-			etag(w, ref.Revision)
+			etag(w, ref.Tag())
 			write(w, http.StatusOK, typeJSON, b)
 			return nil
 		}
@@ -55,7 +55,7 @@ func (s *server) replyInstance(w http.ResponseWriter, status int, in cloud.Insta
 		return err
 	}
 	about(w, in.TenantID)
-	etag(w, in.Revision)
+	etag(w, in.Tag())
 	write(w, status, typeJSON, b)
 	if in.State == cloud.StateGone {
 		s.instances.drop(in.ID)

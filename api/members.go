@@ -22,6 +22,23 @@ func (s *server) listMembers(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	return replyList(w, items, "", wireMembership)
 }
 
+func (s *server) getMember(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	id, err := pathID(r, cloud.KindTenant)
+	if err != nil {
+		return err
+	}
+	user, err := pathUser(r)
+	if err != nil {
+		return err
+	}
+	m, err := s.Members.Member(r.Context(), c, id, user)
+	if err != nil {
+		return err
+	}
+	etag(w, m.Tag())
+	return reply(w, http.StatusOK, wireMembership(m))
+}
+
 func (s *server) setMember(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindTenant)
 	if err != nil {
@@ -39,6 +56,7 @@ func (s *server) setMember(w http.ResponseWriter, r *http.Request, c cloud.Calle
 	if err != nil {
 		return err
 	}
+	etag(w, m.Tag())
 	return reply(w, http.StatusOK, wireMembership(m))
 }
 

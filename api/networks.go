@@ -34,5 +34,6 @@ func (s *server) getNetwork(w http.ResponseWriter, r *http.Request, c cloud.Call
 	if err != nil {
 		return err
 	}
+	etag(w, n.Tag())
 	return reply(w, http.StatusOK, wireNetwork(n))
 }

@@ -40,6 +40,7 @@ func (s *server) replyQuota(w http.ResponseWriter, r *http.Request, c cloud.Call
 	if err != nil {
 		return err
 	}
+	etag(w, cloud.QuotasTag(items))
 	return replyList(w, items, "", wireQuota)
 }
 

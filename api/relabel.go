@@ -18,7 +18,7 @@ func (s *server) updateNetwork(w http.ResponseWriter, r *http.Request, c cloud.C
 }
 
 // relabel changes an object of which nothing but labels can be changed.
-func relabel[T, W any](s *server, w http.ResponseWriter, r *http.Request, c cloud.Caller, kind cloud.Kind,
+func relabel[T interface{ Tag() string }, W any](s *server, w http.ResponseWriter, r *http.Request, c cloud.Caller, kind cloud.Kind,
 	change func(context.Context, cloud.Caller, time.Time, string, cloud.LabelChange) (T, error), render func(T) W) error {
 	id, err := pathID(r, kind)
 	if err != nil {
@@ -39,5 +39,6 @@ func relabel[T, W any](s *server, w http.ResponseWriter, r *http.Request, c clou
 	if err != nil {
 		return err
 	}
+	etag(w, changed.Tag())
 	return reply(w, http.StatusOK, render(changed))
 }

@@ -95,6 +95,7 @@ func (s *server) linkUser(w http.ResponseWriter, r *http.Request, c cloud.Caller
 	if err != nil {
 		return err
 	}
+	etag(w, u.Tag())
 	return reply(w, http.StatusOK, wireUser(u))
 }
 

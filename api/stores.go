@@ -165,6 +165,7 @@ type SignOn interface {
 // Members keeps who is in which tenant.
 type Members interface {
 	Members(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Membership, error)
+	Member(ctx context.Context, c cloud.Caller, tenantID, user string) (cloud.Membership, error)
 	SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string, role cloud.Role) (cloud.Membership, error)
 	RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string) error
 }
@@ -172,6 +173,7 @@ type Members interface {
 // Tokens keeps what programs come in with.
 type Tokens interface {
 	Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, p cloud.Page) (items []cloud.Token, next string, err error)
+	Token(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Token, error)
 	RevokeToken(ctx context.Context, c cloud.Caller, now time.Time, id string) error
 }
 

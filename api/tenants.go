@@ -57,6 +57,7 @@ func (s *server) getTenant(w http.ResponseWriter, r *http.Request, c cloud.Calle
 	if err != nil {
 		return err
 	}
+	etag(w, t.Tag())
 	return reply(w, http.StatusOK, wireTenant(t))
 }
 

@@ -111,6 +111,23 @@ func (s *server) listTokens(w http.ResponseWriter, r *http.Request, c cloud.Call
 	return replyList(w, items, next, wireToken)
 }
 
+// getToken shows a token without its secret, which nobody keeps.
+func (s *server) getToken(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	id, err := pathID(r, cloud.KindToken)
+	if err != nil {
+		return err
+	}
+	if q := parseQuery(r, "tenant"); q.err != nil {
+		return q.err
+	}
+	k, err := s.Tokens.Token(r.Context(), c, s.Now(), id)
+	if err != nil {
+		return err
+	}
+	etag(w, k.Tag())
+	return reply(w, http.StatusOK, wireToken(k))
+}
+
 func (s *server) revokeToken(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := pathID(r, cloud.KindToken)
 	if err != nil {

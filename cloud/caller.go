@@ -19,22 +19,14 @@ type Caller struct {
 	// DryRun has every change checked and made, and then taken back: the store
 	// answers with a *Rehearsal.
 	DryRun bool
-	// IfRevision is what the object must still be at for it to be changed; 0: any.
-	IfRevision int64
+	// IfMatch are tags of which the object must still have one for it to be changed;
+	// none: it is changed however it is.
+	IfMatch []string
 }
 
 // Sees reports whether the caller may know of an object of the tenant.
 func (c Caller) Sees(tenantID string) bool {
 	return c.Operator || (tenantID != "" && tenantID == c.TenantID)
-}
-
-// Expects returns CodePrecondition when the caller has read another revision of
-// the object than the present one.
-func (c Caller) Expects(revision int64) error {
-	if c.IfRevision == 0 || c.IfRevision == revision {
-		return nil
-	}
-	return Errorf(CodePrecondition, "It has changed since you read it (revision %d, not %d); read it again and repeat the change.", revision, c.IfRevision)
 }
 
 // Ref names one object.

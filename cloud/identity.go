@@ -61,6 +61,7 @@ type Membership struct {
 	UserName   string
 	Role       Role // never RoleOperator
 	CreatedAt  time.Time
+	Revision   int64 // grows by one with every change
 }
 
 // Scope narrows what a token may be used for.

@@ -108,11 +108,18 @@ func (d *DB) DeleteFlavor(ctx context.Context, c cloud.Caller, now time.Time, id
 		return cloud.Errorf(cloud.CodeConflict, "The flavor %s is the size of requests that name none, so it stays.", id)
 	}
 	return d.write(ctx, now, c, "flavor.delete", func(t *tx) error {
-		t.audited("", cloud.Ref{Kind: cloud.KindFlavor, ID: id}, id)
-		n, err := t.exec(`DELETE FROM flavor WHERE id = ?`, id)
-		if err == nil && n == 0 {
+		f, found, err := flavor(t, id)
+		if err == nil && !found {
 			err = noFlavor(id)
 		}
+		if err != nil {
+			return err
+		}
+		if err := c.Expects(f.Tag()); err != nil {
+			return err
+		}
+		t.audited("", cloud.Ref{Kind: cloud.KindFlavor, ID: id}, id)
+		_, err = t.exec(`DELETE FROM flavor WHERE id = ?`, id)
 		return err
 	})
 }

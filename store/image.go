@@ -345,7 +345,7 @@ func (d *DB) DeleteImage(ctx context.Context, c cloud.Caller, now time.Time, id 
 			return t.joinOperation(cloud.OperationImageDelete, id)
 		}
 		t.answer, t.freed = img, cloud.Amounts{cloud.ResourceImages: 1}
-		if err := c.Expects(img.Revision); err != nil {
+		if err := c.Expects(img.Tag()); err != nil {
 			return err
 		}
 		if err := refuseProtected(cloud.KindImage, img.Name, img.Protected); err != nil {

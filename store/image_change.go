@@ -43,7 +43,7 @@ func (t *tx) changeableImage(id string) (cloud.Image, error) {
 	case !c.Sees(img.TenantID):
 		return img, cloud.Errorf(cloud.CodeForbidden, "The image %s is public and belongs to another tenant; only its owner or an operator changes it.", img.Name)
 	}
-	return img, c.Expects(img.Revision)
+	return img, c.Expects(img.Tag())
 }
 
 func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {

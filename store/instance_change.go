@@ -20,7 +20,7 @@ func (d *DB) changeInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if !c.Sees(k.instance.TenantID) {
 			return noInstance(id)
 		}
-		if err := c.Expects(k.instance.Revision); err != nil {
+		if err := c.Expects(k.instance.Tag()); err != nil {
 			return err
 		}
 		k, err = t.applyWish(k, cloud.OperationKind(what), func(w *wish) error { return change(t, w) })

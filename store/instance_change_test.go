@@ -231,14 +231,14 @@ func TestAChangeBoundToARevisionIsMadeToThatOneOnly(t *testing.T) {
 	w := newWorld(t)
 	in := w.create("web1")
 	at := operator
-	at.IfRevision = in.Revision + 1
+	at.IfMatch = []string{"99"}
 	_, err := w.UpdateInstance(ctx, at, w.now, in.ID, cloud.InstanceChange{VCPUs: ptr(4)})
 	w.refused(err, cloud.CodePrecondition)
 	_, err = w.PowerInstance(ctx, at, w.now, in.ID, cloud.PowerStop, false)
 	w.refused(err, cloud.CodePrecondition)
 	_, err = w.DeleteInstance(ctx, at, w.now, in.ID)
 	w.refused(err, cloud.CodePrecondition)
-	at.IfRevision = in.Revision
+	at.IfMatch = []string{"98", in.Tag()}
 	_, err = w.UpdateInstance(ctx, at, w.now, in.ID, cloud.InstanceChange{VCPUs: ptr(4)})
 	w.must(err)
 }

@@ -18,6 +18,7 @@ func scanMembership(rows *sql.Rows) (m cloud.Membership, err error) {
 		&m.UserName,
 		&role,
 		&created,
+		&m.Revision,
 	)
 	m.Role, m.CreatedAt = cloud.Role(role), moment(created)
 	return m, err
@@ -31,7 +32,8 @@ func memberships(s source, cond string, args ...any) ([]cloud.Membership, error)
 		  u.id,
 		  u.name,
 		  m.role,
-		  m.created_at
+		  m.created_at,
+		  m.revision
 		FROM membership m
 		JOIN tenant t ON t.id = m.tenant_id AND t.deleted_at IS NULL
 		JOIN "user" u ON u.id = m.user_id AND u.deleted_at IS NULL
@@ -63,6 +65,49 @@ func (d *DB) Members(ctx context.Context, c cloud.Caller, tenantID string) ([]cl
 	return items, fail("list members", err)
 }
 
+// Member returns the membership of one user, by id or name, in a tenant. Returns
+// CodeNotFound for a tenant that the caller may not see and for a user who is not
+// in it.
+func (d *DB) Member(ctx context.Context, c cloud.Caller, tenantID, user string) (cloud.Membership, error) {
+	if !c.Sees(tenantID) {
+		return cloud.Membership{}, noTenant(tenantID)
+	}
+	m, found, err := member(d.read(ctx), tenantID, user)
+	if err == nil && !found {
+		err = noMember(user)
+	}
+	return m, fail("read member", err)
+}
+
+// member finds the membership of a user, by id or else by name, in a tenant.
+func member(s source, tenantID, user string) (m cloud.Membership, found bool, err error) {
+	all, err := memberships(s, `m.tenant_id = ? AND u.id = ?`, tenantID, user)
+	if err == nil && len(all) == 0 {
+		all, err = memberships(s, `m.tenant_id = ? AND u.name = ?`, tenantID, user)
+	}
+	if err != nil || len(all) == 0 {
+		return m, false, err
+	}
+	return all[0], true, nil
+}
+
+func noMember(user string) error {
+	return cloud.Errorf(cloud.CodeNotFound, "There is no user %q in the tenant; list its members to see them.", user)
+}
+
+// expectMember refuses a change that is bound to another membership than the one
+// that is there.
+func (t *tx) expectMember(tenantID, userID string) error {
+	m, found, err := member(t, tenantID, userID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return t.caller.Expects("")
+	}
+	return t.caller.Expects(m.Tag())
+}
+
 // SetMember puts a user into a tenant with a role, or changes its role.
 //
 // Returns CodeNotFound for a tenant or user that is not there, CodeForbidden for
@@ -80,12 +125,18 @@ func (d *DB) SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenan
 		if err != nil {
 			return err
 		}
+		if err := t.expectMember(tenantID, u.ID); err != nil {
+			return err
+		}
 		if role != cloud.RoleAdmin {
 			if err := t.keepAnAdmin(tenantID, u.ID); err != nil {
 				return err
 			}
 		}
 		if err := t.setMember(tenantID, u.ID, role); err != nil {
+			return err
+		}
+		if err := t.touchUsers(`id = ?`, u.ID); err != nil {
 			return err
 		}
 		found, err := memberships(t, `m.tenant_id = ? AND m.user_id = ?`, tenantID, u.ID)
@@ -108,6 +159,9 @@ func (d *DB) RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, te
 		if err != nil {
 			return err
 		}
+		if err := t.expectMember(tenantID, u.ID); err != nil {
+			return err
+		}
 		if err := t.keepAnAdmin(tenantID, u.ID); err != nil {
 			return err
 		}
@@ -117,6 +171,9 @@ func (d *DB) RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, te
 		}
 		if n == 0 {
 			return cloud.Errorf(cloud.CodeNotFound, "The user %s is not in the tenant.", u.Name)
+		}
+		if err := t.touchUsers(`id = ?`, u.ID); err != nil {
+			return err
 		}
 		return t.revokeTokens(`tenant_id = ? AND user_id = ?`, tenantID, u.ID)
 	})
@@ -132,6 +189,18 @@ func (t *tx) manage(tenantID, user string) (cloud.User, error) {
 		t.audited(tenantID, cloud.Ref{Kind: cloud.KindUser, ID: u.ID}, u.Name)
 	}
 	return u, err
+}
+
+// touchUsers makes the tags of users other ones: their memberships, which are shown
+// with them, have changed.
+func (t *tx) touchUsers(cond string, args ...any) error {
+	_, err := t.exec(`
+		UPDATE "user"
+		SET updated_at = ?,
+		    revision = revision + 1
+		WHERE deleted_at IS NULL
+		  AND `+cond, append([]any{stamp(t.now)}, args...)...)
+	return err
 }
 
 // keepAnAdmin refuses that an admin leaves the tenant without one. An operator

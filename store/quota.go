@@ -93,7 +93,7 @@ func (d *DB) Quotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID
 	} else if _, err := liveTenant(s, tenantID); err != nil {
 		return nil, fail("read quotas", err)
 	}
-	limits, own, err := limitsOf(s, tenantID)
+	out, err := quotasOf(s, tenantID)
 	if err != nil {
 		return nil, fail("read quotas", err)
 	}
@@ -101,15 +101,39 @@ func (d *DB) Quotas(ctx context.Context, c cloud.Caller, now time.Time, tenantID
 	if err != nil {
 		return nil, fail("read quotas", err)
 	}
-	out := make([]cloud.Quota, 0, len(used))
+	for i := range out {
+		out[i].Used = used[out[i].Resource]
+	}
+	return out, nil
+}
+
+// quotasOf are the limits of every resource, without what is used of it.
+func quotasOf(s source, tenantID string) ([]cloud.Quota, error) {
+	limits, own, err := limitsOf(s, tenantID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]cloud.Quota, 0, len(cloud.Resources()))
 	for _, r := range cloud.Resources() {
-		q := cloud.Quota{Resource: r, Limit: -1, Default: true, Used: used[r]}
+		q := cloud.Quota{Resource: r, Limit: -1, Default: true}
 		if limit, limited := limits[r]; limited {
 			q.Limit, q.Default = limit, !own[r]
 		}
 		out = append(out, q)
 	}
 	return out, nil
+}
+
+// expectQuotas refuses a change that is bound to other limits than there are.
+func (t *tx) expectQuotas(tenantID string) error {
+	if len(t.caller.IfMatch) == 0 {
+		return nil
+	}
+	quotas, err := quotasOf(t, tenantID)
+	if err != nil {
+		return err
+	}
+	return t.caller.Expects(cloud.QuotasTag(quotas))
 }
 
 // SetQuotas changes limits of a tenant, or with an empty tenant those of tenants
@@ -132,11 +156,17 @@ func (d *DB) SetQuotas(ctx context.Context, c cloud.Caller, now time.Time, tenan
 	}
 	return d.write(ctx, now, c, "quota.set", func(t *tx) error {
 		if tenantID == "" {
+			if err := t.expectQuotas(""); err != nil {
+				return err
+			}
 			t.audited("", cloud.Ref{Kind: cloud.KindQuota, ID: "default"}, "default")
 			return t.setQuotas(`quota_default (resource, most, updated_at) VALUES (?, ?, ?) ON CONFLICT (resource)`, `quota_default WHERE resource = ?`, nil, change)
 		}
 		tenant, err := liveTenant(t, tenantID)
 		if err != nil {
+			return err
+		}
+		if err := t.expectQuotas(tenantID); err != nil {
 			return err
 		}
 		t.audited(tenantID, cloud.Ref{Kind: cloud.KindQuota, ID: tenantID}, tenant.Name)

@@ -21,6 +21,9 @@ func (d *DB) UpdateTenant(ctx context.Context, c cloud.Caller, now time.Time, id
 		if tenant, err = liveTenant(t, id); err != nil {
 			return err
 		}
+		if err := c.Expects(tenant.Tag()); err != nil {
+			return err
+		}
 		if err := t.relabel("tenant", id, cloud.Ref{Kind: cloud.KindTenant, ID: id}, tenant.Name, tenant.Labels, ch); err != nil {
 			return err
 		}
@@ -35,6 +38,9 @@ func (d *DB) UpdateTenant(ctx context.Context, c cloud.Caller, now time.Time, id
 func (d *DB) UpdateNetwork(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.LabelChange) (n cloud.Network, err error) {
 	err = d.write(ctx, now, c, "network.update", func(t *tx) error {
 		if n, err = liveNetwork(t, c, id); err != nil {
+			return err
+		}
+		if err := c.Expects(n.Tag()); err != nil {
 			return err
 		}
 		if err := t.relabel("network", n.TenantID, cloud.Ref{Kind: cloud.KindNetwork, ID: id}, n.Name, n.Labels, ch); err != nil {

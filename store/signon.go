@@ -131,7 +131,10 @@ func (d *DB) LinkUser(ctx context.Context, c cloud.Caller, now time.Time, idOrNa
 		what = "user.unlink"
 	}
 	err = d.write(ctx, now, c, what, func(t *tx) error {
-		if u, err = liveUser(t, idOrName); err != nil || (u.Issuer == issuer && u.Subject == subject) {
+		if u, err = liveUser(t, idOrName); err != nil {
+			return err
+		}
+		if err := c.Expects(u.Tag()); err != nil || (u.Issuer == issuer && u.Subject == subject) {
 			return err
 		}
 		holder, err := holderOf(t, issuer, subject)

@@ -180,6 +180,9 @@ func (d *DB) DeleteTenant(ctx context.Context, c cloud.Caller, now time.Time, id
 			return err
 		}
 		t.answer = tenant
+		if err := c.Expects(tenant.Tag()); err != nil {
+			return err
+		}
 		if err := t.refuseTenantInUse(tenant); err != nil {
 			return err
 		}
@@ -229,6 +232,9 @@ func (t *tx) deleteTenant(tenant cloud.Tenant) error {
 		    revision = revision + 1
 		WHERE id = ?`, stamp(t.now), stamp(t.now), tenant.ID)
 	if err != nil {
+		return err
+	}
+	if err := t.touchUsers(`id IN (SELECT user_id FROM membership WHERE tenant_id = ?)`, tenant.ID); err != nil {
 		return err
 	}
 	t.wished, t.identityChanged = true, true

@@ -154,6 +154,26 @@ func visibleTokens(w *where, c cloud.Caller) {
 	}
 }
 
+// Token returns one of the tokens that the caller finds in the list. Returns
+// CodeNotFound.
+func (d *DB) Token(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Token, error) {
+	var w where
+	w.and("k.id = ?", id)
+	visibleTokens(&w, c)
+	w.goodTokens(now)
+	k, found, err := one(d.read(ctx), scanToken, `SELECT `+tokenColumns+tokenTables+w.String(), w.args...)
+	if err == nil && !found {
+		err = noToken(id)
+	}
+	return k, fail("read token", err)
+}
+
+// goodTokens leaves out the tokens that open nothing any more.
+func (w *where) goodTokens(now time.Time) {
+	w.and("k.revoked_at IS NULL")
+	w.and("(k.expires_at IS NULL OR k.expires_at > ?)", stamp(now))
+}
+
 // Tokens lists the tokens that the caller may see and that are neither revoked
 // nor over; sessions are among them.
 func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, p cloud.Page) (items []cloud.Token, next string, err error) {
@@ -163,8 +183,7 @@ func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.
 	}
 	var w where
 	visibleTokens(&w, c)
-	w.and("k.revoked_at IS NULL")
-	w.and("(k.expires_at IS NULL OR k.expires_at > ?)", stamp(now))
+	w.goodTokens(now)
 	if f.TenantID != "" {
 		w.and("k.tenant_id = ?", f.TenantID)
 	}
@@ -190,6 +209,9 @@ func (d *DB) RevokeToken(ctx context.Context, c cloud.Caller, now time.Time, id 
 			err = noToken(id)
 		}
 		if err != nil {
+			return err
+		}
+		if err := c.Expects(k.Tag()); err != nil {
 			return err
 		}
 		t.audited(k.TenantID, cloud.Ref{Kind: cloud.KindToken, ID: k.ID}, k.Name)

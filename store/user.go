@@ -227,6 +227,9 @@ func (d *DB) DeleteUser(ctx context.Context, c cloud.Caller, now time.Time, idOr
 			return err
 		}
 		t.answer = u
+		if err := c.Expects(u.Tag()); err != nil {
+			return err
+		}
 		if u.ID == c.UserID {
 			return cloud.Errorf(cloud.CodeConflict, "You cannot delete yourself; another operator can.")
 		}

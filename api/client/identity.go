@@ -99,6 +99,11 @@ func (c *Client) Members(ctx context.Context, tenantID string) ([]wire.Membershi
 	return out.Items, err
 }
 
+// Member gives one user, by id or name, in a tenant.
+func (c *Client) Member(ctx context.Context, tenantID, user string) (wire.Membership, error) {
+	return call[wire.Membership](ctx, c, "GET", member(tenantID, user), nil, nil)
+}
+
 // SetMember puts a user, by id or name, into a tenant or changes its role there.
 func (c *Client) SetMember(ctx context.Context, tenantID, user string, in wire.SetMember) (wire.Membership, error) {
 	return call[wire.Membership](ctx, c, "PUT", member(tenantID, user), nil, in)
@@ -126,6 +131,11 @@ func (c *Client) Tokens(ctx context.Context, q Query) (wire.List[wire.Token], er
 // AllTokens gives the whole list.
 func (c *Client) AllTokens(ctx context.Context, q Query) ([]wire.Token, error) {
 	return all(ctx, q, c.Tokens)
+}
+
+// Token gives one token, without its secret.
+func (c *Client) Token(ctx context.Context, id string) (wire.Token, error) {
+	return call[wire.Token](ctx, c, "GET", "/v1/tokens/"+url.PathEscape(id), nil, nil)
 }
 
 // RevokeToken ends a token.
