@@ -69,6 +69,7 @@ type server struct {
 	instances *fragments // rendered instances
 	streams   *seats     // of streams of events
 	failures  *failures  // that are written down
+	bodies    *bodies    // that are being read
 }
 
 // New makes the handler of everything lodge answers over HTTP.
@@ -78,7 +79,7 @@ func New(o Options) http.Handler {
 }
 
 func newServer(o Options) *server {
-	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures()}
+	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures(), bodies: newBodies()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -210,6 +211,7 @@ func (s *server) handler(rt route) http.Handler {
 		c, err := s.admit(w, r, rt)
 		if err == nil {
 			about(w, c.TenantID)
+			s.bodies.count(r, rt, c)
 			err = rt.handle(w, r, c)
 		}
 		var rehearsal *cloud.Rehearsal

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -15,14 +14,6 @@ import (
 	"lodge/cloud"
 )
 
-const (
-	// maxBody is the longest JSON body of a request.
-	maxBody = 1 << 20
-	// maxOpenBody is the longest of whoever has not said who it is: many such at
-	// once must not take the memory of the guests.
-	maxOpenBody = 16 << 10
-)
-
 // decode reads the body of r into out, a pointer to a struct of package wire.
 // Returns CodeMediaType, CodeTooLarge, CodeMalformed, CodeUnknownField, or
 // CodeInvalid for a field that is empty.
@@ -30,6 +21,7 @@ func decode(w http.ResponseWriter, r *http.Request, out any) error {
 	if err := wantJSON(r); err != nil {
 		return err
 	}
+	defer bodyDone(r)
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -53,6 +45,7 @@ func decodePatch(w http.ResponseWriter, r *http.Request, out any, removable ...s
 			return nil, err
 		}
 	}
+	defer bodyDone(r)
 	body, err := readBody(w, r)
 	if err != nil {
 		return nil, err
@@ -85,6 +78,7 @@ func decodeOptional(w http.ResponseWriter, r *http.Request, out any) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
+	defer bodyDone(r)
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -114,10 +108,11 @@ func wantJSON(r *http.Request) error {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	most := int64(maxBody)
-	if c, ok := r.Body.(*openBody); ok {
-		most = c.most
+	b, counts := r.Body.(*counted)
+	if !counts {
+		return nil, nil // there is no body
 	}
+	most := b.most
 	tooLarge := func() error {
 		// What is left of the body is not read.
 		w.Header().Set("Connection", "close")
@@ -126,7 +121,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > most {
 		return nil, tooLarge()
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	body, err := b.whole(r.Context(), r.ContentLength)
+	if cloud.CodeOf(err) == cloud.CodeUnavailable {
+		w.Header().Set("Connection", "close")
+		return nil, err
+	}
 	if err != nil {
 		return nil, &cloud.Error{Code: cloud.CodeMalformed, Message: "The body did not arrive whole.", Cause: err}
 	}
@@ -135,12 +134,6 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	bodyArrived(w)
 	return body, nil
-}
-
-// openBody is a body of whoever has not said who it is.
-type openBody struct {
-	io.ReadCloser
-	most int64
 }
 
 // decodeBytes reads exactly one JSON object whose fields are all known, spelled

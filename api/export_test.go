@@ -103,3 +103,23 @@ func NotOnce(path string) bool {
 	_, not := notOnce[path]
 	return not
 }
+
+// Pools says what is held of the pools of bodies, in shares.
+type Pools struct{ b *bodies }
+
+// Shares is how many callers and tenants hold something of a pool or wait for it.
+func (p Pools) Shares() (n int) {
+	for _, one := range []*pool{p.b.small, p.b.large, p.b.open} {
+		one.mu.Lock()
+		n += len(one.of)
+		one.mu.Unlock()
+	}
+	return n
+}
+
+// NewPools is an API that waits so long for the place of a body.
+func NewPools(o Options, wait time.Duration) (http.Handler, Pools) {
+	s := newServer(o)
+	s.bodies.wait = wait
+	return s.middleware(s.router()), Pools{s.bodies}
+}

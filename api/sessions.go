@@ -12,7 +12,6 @@ func (s *server) login(w http.ResponseWriter, r *http.Request, c cloud.Caller) e
 		return q.err
 	}
 	var body wire.Login
-	r.Body = &openBody{r.Body, maxOpenBody}
 	if err := decode(w, r, &body); err != nil {
 		return err
 	}
