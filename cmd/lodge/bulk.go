@@ -15,12 +15,17 @@ import (
 type many struct {
 	query  client.Query
 	dryRun bool
+	tries  bool // one that is named can be tried too
 }
 
 func (m *many) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&m.query.Label, "label", "l", "", "all instances of the tenant with such labels, in place of NAME: env=test,!keep")
-	fs.BoolVar(&m.dryRun, "dry-run", false, "with --label: only say which")
+	if m.tries {
+		fs.BoolVar(&m.dryRun, "dry-run", false, "check everything and say what would be, but change nothing")
+	} else {
+		fs.BoolVar(&m.dryRun, "dry-run", false, "with --label: only say which")
+	}
 	named := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -28,7 +33,7 @@ func (m *many) register(cmd *cobra.Command) {
 			return usagef("Give names or --label, not both.")
 		case m.query.Label != "":
 			return nil
-		case m.dryRun:
+		case m.dryRun && !m.tries:
 			return usagef("--dry-run goes with --label.")
 		}
 		return named(cmd, args)

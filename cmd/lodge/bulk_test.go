@@ -40,7 +40,7 @@ func TestManyAreChangedAtOnce(t *testing.T) {
 		{"delete-many-changed", "delete -l env=test --yes", on("DELETE /v1/instances", would,
 			problem{Status: 412, Code: "precondition_failed", Detail: "There are 3 such instances and 2 were expected, so nothing was changed; look at them and say the right number."})},
 		{"delete-many-named", "delete web1 -l env=test --yes", nil},
-		{"delete-dry-named", "delete web1 --dry-run", nil},
+		{"stop-dry-named", "stop web1 --dry-run", nil},
 		{"stop-many", "stop -l env=test --force", on("POST /v1/instances/stop", would, did)},
 		{"start-many", "start -l env=test", on("POST /v1/instances/start", would, did)},
 		{"start-many-wait", "start -l env=test --wait", nil},

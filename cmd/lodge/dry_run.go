@@ -12,6 +12,16 @@ import (
 // tryCreate says what a create would make.
 func (a *app) tryCreate(ctx context.Context, c *client.Client, want wire.CreateInstance) error {
 	got, err := c.TryCreateInstance(ctx, want)
+	return a.printTry(got, err)
+}
+
+// tryDelete says what the end of an instance would give back.
+func (a *app) tryDelete(ctx context.Context, c *client.Client, in wire.Instance) error {
+	got, err := c.TryDeleteInstance(ctx, in.ID)
+	return a.printTry(got, err)
+}
+
+func (a *app) printTry(got wire.DryRun, err error) error {
 	if err != nil {
 		return err
 	}
@@ -23,11 +33,12 @@ type wouldBe wire.DryRun
 
 func (d wouldBe) write(w io.Writer) error {
 	if in := d.Instance; in != nil {
-		_, err := fmt.Fprintf(w, "%s would be made with %s, %s, a disk of %s and the image %s; nothing was done.\n",
-			in.Name, count(in.VCPUs, "vCPU"), mib(in.MemoryMiB), gib(in.DiskGiB), in.Image)
-		if err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s; nothing was done.\n", in.Name, d.would(*in)); err != nil {
 			return err
 		}
+	}
+	if len(d.Estimate.Quota) == 0 {
+		return nil
 	}
 	t := &table{header: []string{"RESOURCE", "NOW", "THEN", "LIMIT"}}
 	for _, q := range d.Estimate.Quota {
@@ -38,4 +49,20 @@ func (d wouldBe) write(w io.Writer) error {
 		t.add(q.Resource, fmt.Sprint(q.Before), fmt.Sprint(q.After), limit)
 	}
 	return t.write(w)
+}
+
+// would says what would become of an instance.
+func (d wouldBe) would(in wire.Instance) string {
+	size := count(in.VCPUs, "vCPU") + ", " + mib(in.MemoryMiB)
+	switch d.Action {
+	case "instance.delete":
+		return "would be deleted"
+	case "instance.update":
+		text := "would be changed, and have " + size
+		if in.Pending {
+			text += " (its running guest when it is stopped and started)"
+		}
+		return text
+	}
+	return fmt.Sprintf("would be made with %s, a disk of %s and the image %s", size, gib(in.DiskGiB), in.Image)
 }

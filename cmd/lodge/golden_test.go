@@ -242,6 +242,35 @@ func TestInstancesAreChanged(t *testing.T) {
 		{"set-unprotect", "set web1 --unprotect", func(b *bench) { b.on("PATCH "+one, web1()) }},
 		{"set-protect-both", "set web1 --protect --unprotect", nil},
 		{"set-nothing", "set web1", nil},
+		{"set-dry-run", "set web1 --vcpus 4 --memory 4GB --dry-run", func(b *bench) {
+			limit := int64(10)
+			in := seen("running", "", func(in *wire.Instance) { in.VCPUs, in.Pending = 4, true })
+			b.on("PATCH "+one, wire.DryRun{DryRun: true, Action: "instance.update", Instance: &in, Estimate: wire.Estimate{
+				VCPUs: 2, Quota: []wire.QuotaEstimate{{Resource: "vcpus", Before: 2, After: 4, Limit: &limit}},
+			}})
+		}},
+		{"set-dry-run-labels", "set web1 --label a=b --dry-run", func(b *bench) {
+			in := web1()
+			b.on("PATCH "+one, wire.DryRun{DryRun: true, Action: "instance.update", Instance: &in, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"set-dry-run-refused", "set web1 --vcpus 400 --dry-run", func(b *bench) {
+			b.on("PATCH "+one, problem{Status: 409, Code: "quota_exceeded", Detail: "The tenant may have 10 vcpus, has 2 and asked for 398 more."})
+		}},
+		{"delete-dry-run", "delete web1 --dry-run", func(b *bench) {
+			in := web1()
+			b.on("DELETE "+one, wire.DryRun{DryRun: true, Action: "instance.delete", Instance: &in, Estimate: wire.Estimate{
+				VCPUs: -2, Quota: []wire.QuotaEstimate{{Resource: "instances", Before: 1, After: 0}, {Resource: "vcpus", Before: 2, After: 0}},
+			}})
+		}},
+		{"delete-dry-run-json", "delete web1 --dry-run -o json", func(b *bench) {
+			in := web1()
+			b.on("DELETE "+one, wire.DryRun{DryRun: true, Action: "instance.delete", Instance: &in, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"delete-dry-run-protected", "delete web1 --dry-run", func(b *bench) {
+			b.on("DELETE "+one, problem{Status: 409, Code: "protected", Detail: "The instance web1 is protected from deletion; change its protected to false first."})
+		}},
+		{"delete-dry-run-wait", "delete web1 --dry-run --wait", nil},
+		{"delete-dry-run-two", "delete web1 db1 --dry-run", nil},
 		{"delete-unasked", "delete web1", nil},
 		{"delete-no", "delete web1", func(b *bench) { b.app.ttyIn = true; b.in.Reset("n\n") }},
 		{"delete-yes", "delete web1", func(b *bench) {

@@ -9,7 +9,7 @@ import (
 func (a *app) imageUpdateCommand() *cobra.Command {
 	var name string
 	var public, def bool
-	var given, gone []string
+	var tags labelFlags
 	var guard protection
 	cmd := &cobra.Command{
 		Use:   "update NAME",
@@ -34,7 +34,7 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 			if changed("default") {
 				want.Default = &def
 			}
-			if want.Labels, err = imageLabels(given, gone); err != nil {
+			if want.Labels, err = tags.wanted(); err != nil {
 				return err
 			}
 			if want.Protected, err = guard.wanted(); err != nil {
@@ -49,32 +49,9 @@ func (a *app) imageUpdateCommand() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "new name")
 	cmd.Flags().BoolVar(&public, "public", false, "every tenant may use it; --public=false takes that back")
 	cmd.Flags().BoolVar(&def, "default", false, "taken when a request names no image")
-	cmd.Flags().StringArrayVar(&given, "label", nil, "key=value; may be repeated")
-	cmd.Flags().StringArrayVar(&gone, "unlabel", nil, "key of a label to remove; may be repeated")
+	tags.register(cmd)
 	guard.register(cmd)
 	return cmd
-}
-
-// imageLabels puts --label and --unlabel together, nil for neither.
-func imageLabels(given, gone []string) (map[string]*string, error) {
-	set, err := newLabels(given)
-	if err != nil || len(given)+len(gone) == 0 {
-		return nil, err
-	}
-	m := make(map[string]*string, len(given)+len(gone))
-	for k, v := range set {
-		m[k] = &v
-	}
-	for _, k := range gone {
-		if k == "" {
-			return nil, usagef("--unlabel is empty; give it the key of a label.")
-		}
-		if _, both := set[k]; both {
-			return nil, usagef("The label %s is set and removed at once; say one of them.", shown(k))
-		}
-		m[k] = nil
-	}
-	return m, nil
 }
 
 func (a *app) updateImage(cmd *cobra.Command, name string, want wire.UpdateImage) error {

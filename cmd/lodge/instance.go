@@ -178,6 +178,7 @@ func (a *app) setCommand() *cobra.Command {
 	var vcpus int
 	var changes []string
 	var guard protection
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Change an instance's name, size, labels or protection",
@@ -185,6 +186,7 @@ func (a *app) setCommand() *cobra.Command {
 			"until then `lodge show` says so.",
 		Example: `  lodge set web1 --vcpus 4 --memory 8GB
   lodge set web1 --name www --label team=red --label old-
+  lodge set web1 --vcpus 8 --dry-run
   lodge set web1 --protect`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.names(1, a.instanceNames),
@@ -206,18 +208,19 @@ func (a *app) setCommand() *cobra.Command {
 			if want.Name == nil && want.VCPUs == nil && want.MemoryMiB == nil && want.Labels == nil && want.Protected == nil {
 				return usagef("Say what to change: --name, --vcpus, --memory, --label, --protect or --unprotect.")
 			}
-			return a.set(cmd, args[0], want)
+			return a.set(cmd, args[0], want, dryRun)
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "new name")
 	cmd.Flags().IntVar(&vcpus, "vcpus", 0, "number of vCPUs")
 	cmd.Flags().StringVar(&memory, "memory", "", "memory, as 4GB or 512MiB; a bare number counts MiB")
 	cmd.Flags().StringArrayVar(&changes, "label", nil, "key=value sets, key- removes; may be repeated")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check everything and say what would be, but change nothing")
 	guard.register(cmd)
 	return cmd
 }
 
-func (a *app) set(cmd *cobra.Command, name string, want wire.UpdateInstance) error {
+func (a *app) set(cmd *cobra.Command, name string, want wire.UpdateInstance, dryRun bool) error {
 	c, err := a.client()
 	if err != nil {
 		return err
@@ -225,6 +228,10 @@ func (a *app) set(cmd *cobra.Command, name string, want wire.UpdateInstance) err
 	in, err := a.instance(cmd.Context(), c, name)
 	if err != nil {
 		return err
+	}
+	if dryRun {
+		got, err := c.TryUpdateInstance(cmd.Context(), in.ID, want)
+		return a.printTry(got, err)
 	}
 	if in, err = c.UpdateInstance(cmd.Context(), in.ID, want); err != nil {
 		return err

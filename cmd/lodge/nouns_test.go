@@ -146,6 +146,27 @@ func TestSmallNounsAreShown(t *testing.T) {
 		{"tenant-delete", "tenant delete acme", func(b *bench) {
 			b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}).on("DELETE /v1/tenants/"+acmeID, nil)
 		}},
+		{"tenant-set", "tenant set acme --label plan=silver --unlabel draft", func(b *bench) {
+			b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}).on("PATCH /v1/tenants/"+acmeID, acme)
+		}},
+		{"tenant-set-nothing", "tenant set acme", nil},
+		{"tenant-set-both", "tenant set acme --label plan=silver --unlabel plan", nil},
+		{"tenant-set-forbidden", "tenant set acme --unlabel plan", func(b *bench) {
+			b.on("GET /v1/tenants", wire.List[wire.Tenant]{Items: []wire.Tenant{acme}}).
+				on("PATCH /v1/tenants/"+acmeID, problem{Status: 403, Code: "forbidden", Detail: "Only an operator changes tenants; ask yours."})
+		}},
+		{"network-set", "network set default --label team=red --unlabel draft", func(b *bench) {
+			b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}).on("PATCH /v1/networks/"+netID, network)
+		}},
+		{"network-set-json", "network set default --unlabel draft -o json", func(b *bench) {
+			b.on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{network}}).on("PATCH /v1/networks/"+netID, network)
+		}},
+		{"network-set-missing", "network set nowhere --label a=b", func(b *bench) { b.on("GET /v1/networks", wire.List[wire.Network]{}) }},
+		{"network-list-label", "network list -l team=red", func(b *bench) {
+			red := network
+			red.Labels = map[string]string{"team": "red"}
+			b.on("GET /v1/tenants", tenants).on("GET /v1/networks", wire.List[wire.Network]{Items: []wire.Network{red}})
+		}},
 		{"flavor-list", "flavor list", func(b *bench) { b.on("GET /v1/flavors", wire.List[wire.Flavor]{Items: []wire.Flavor{flavor}}) }},
 		{"flavor-show", "flavor show c2-m4", func(b *bench) { b.on("GET /v1/flavors/c2-m4", flavor) }},
 		{"flavor-create", "flavor create c2-m4 --vcpus 2 --memory 4GB --disk 20GB", func(b *bench) { b.on("POST /v1/flavors", flavor) }},

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) tenantCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "tenant", Short: "Make, list and delete tenants"}
+	cmd := &cobra.Command{Use: "tenant", Short: "Make, list, change and delete tenants"}
 	var given []string
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make a tenant with a network of its own",
@@ -41,6 +41,10 @@ func (a *app) tenantCommand() *cobra.Command {
 			return c.AllTenants(ctx, q)
 		}),
 		showing(a, "tenant", a.tenantNames, a.findTenant, a.tenantFields),
+		relabelling(a, "tenant", a.tenantNames, a.findTenant,
+			func(ctx context.Context, c *client.Client, t wire.Tenant, want wire.UpdateLabels) (wire.Tenant, error) {
+				return c.UpdateTenant(ctx, t.ID, want)
+			}),
 		deleting(a, "tenant", a.tenantNames, a.findTenant,
 			func(ctx context.Context, c *client.Client, t wire.Tenant) error { return c.DeleteTenant(ctx, t.ID) }))
 	return group(cmd)
@@ -130,20 +134,24 @@ func (a *app) flavorFields(v wire.Flavor, _ owner) *fields {
 }
 
 func (a *app) networkCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "network", Short: "List networks"}
+	cmd := &cobra.Command{Use: "network", Short: "List networks and change their labels"}
 	cmd.AddCommand(
 		narrowed(a, "network", networkTable, func(ctx context.Context, c *client.Client, q client.Query) ([]wire.Network, error) {
 			q.Tenant = a.tenant
 			return c.AllNetworks(ctx, q)
 		}),
-		showing(a, "network", a.networkNames, a.network, a.networkFields))
+		showing(a, "network", a.networkNames, a.network, a.networkFields),
+		relabelling(a, "network", a.networkNames, a.network,
+			func(ctx context.Context, c *client.Client, n wire.Network, want wire.UpdateLabels) (wire.Network, error) {
+				return c.UpdateNetwork(ctx, n.ID, want)
+			}))
 	return group(cmd)
 }
 
 func networkTable(a *app, items []wire.Network, tenant owner) *table {
-	t := &table{header: []string{"NAME", "SUBNETS", "DEFAULT", "TENANT", "AGE"}}
+	t := &table{header: []string{"NAME", "SUBNETS", "DEFAULT", "TENANT", "LABELS", "AGE"}}
 	for _, n := range items {
-		t.add(n.Name, cidrs(n), yesNo(n.Default), tenant(n.TenantID), age(a.now(), n.CreatedAt.Time))
+		t.add(n.Name, cidrs(n), yesNo(n.Default), tenant(n.TenantID), labels(n.Labels), age(a.now(), n.CreatedAt.Time))
 	}
 	return t
 }

@@ -111,19 +111,25 @@ func (a *app) powerCommand(p power) *cobra.Command {
 func (a *app) deleteCommand() *cobra.Command {
 	var w waiting
 	var yes bool
-	var m many
+	m := many{tries: true}
 	cmd := &cobra.Command{
 		Use:     "delete NAME...",
 		Aliases: []string{"rm"},
 		Short:   "Delete instances with their disks",
 		Long: "delete asks for the end of instances: guest, root disk, address. There is no way back, so it asks\n" +
 			"first; without a terminal it wants --yes.",
-		Example:           "  lodge delete web1\n  lodge delete job1 job2 job3 --yes --wait\n  lodge delete -l env=test --dry-run",
+		Example:           "  lodge delete web1\n  lodge delete job1 job2 job3 --yes --wait\n  lodge delete web1 --dry-run\n  lodge delete -l env=test --dry-run",
 		Args:              takes(1, -1),
 		ValidArgsFunction: a.names(-1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := w.check(); err != nil {
 				return err
+			}
+			switch {
+			case m.dryRun && w.wait:
+				return usagef("--dry-run deletes nothing to wait for; leave --wait out.")
+			case m.dryRun && len(args) > 1:
+				return usagef("--dry-run goes with one NAME, or with --label.")
 			}
 			c, err := a.client()
 			if err != nil {
@@ -135,6 +141,9 @@ func (a *app) deleteCommand() *cobra.Command {
 			found, err := a.instances(cmd.Context(), c, args)
 			if err != nil {
 				return err
+			}
+			if m.dryRun {
+				return a.tryDelete(cmd.Context(), c, found[0])
 			}
 			if err := a.confirm(fmt.Sprintf("Delete %s and all data on it?", strings.Join(args, ", ")), yes); err != nil {
 				return err
