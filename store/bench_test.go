@@ -14,9 +14,14 @@ import (
 // roomy gives each tenant a subnet for tens of thousands of instances.
 var roomy = store.Options{NetworkPool: netip.MustParsePrefix("10.0.0.0/8"), SubnetBits: 16}
 
-// crowd is a world with n instances that were asked for.
+// crowd is a world with n instances that were asked for, on a host that can
+// promise memory for half a million more.
 func crowd(b testing.TB, n int) *world {
 	w := newWorldWith(b, roomy)
+	w.must(w.RegisterHost(ctx, w.now, cloud.Host{
+		Meta: cloud.Meta{ID: hostID}, Name: "rack1", VCPUs: 1 << 16, MemoryMiB: 1 << 26, Accel: "kvm", StartedAt: w.now,
+		VCPURatio: 64, MemoryRatio: 16,
+	}))
 	for i := range n {
 		w.create(fmt.Sprintf("web%05d", i))
 	}
