@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,6 +25,9 @@ const (
 	smallBody = 64 << 10
 	// bodyWait is how long a body waits for a place.
 	bodyWait = 2 * time.Second
+	// A body that waits is kept by the kernel over HTTP/1, but by lodge over HTTP/2:
+	// so no more wait than these, for a share and for a pool; others are refused at once.
+	shareWaits, poolWaits = 128, 512
 )
 
 // bodies bound the bytes of all JSON bodies that are being read and decoded;
@@ -52,7 +57,7 @@ func newBodies() *bodies {
 
 // pool is a number of bytes that callers share.
 type pool struct {
-	all          *semaphore.Weighted
+	all          *line
 	tenant, each int64 // the most of a tenant and of a caller
 
 	mu sync.Mutex
@@ -61,12 +66,32 @@ type pool struct {
 
 // share is what one caller or tenant has of a pool.
 type share struct {
-	*semaphore.Weighted
+	line
 	users int // that hold some of it or wait for it
 }
 
 func newPool(all, tenant, each int64) *pool {
-	return &pool{all: semaphore.NewWeighted(all), tenant: tenant, each: each, of: map[string]*share{}}
+	return &pool{all: &line{Weighted: semaphore.NewWeighted(all), most: poolWaits}, tenant: tenant, each: each, of: map[string]*share{}}
+}
+
+// line is where bodies stand for bytes, not too many at once.
+type line struct {
+	*semaphore.Weighted
+	waiting atomic.Int32
+	most    int32
+}
+
+var errCrowded = errors.New("too many wait already")
+
+func (l *line) take(ctx context.Context, n int64) error {
+	if l.TryAcquire(n) {
+		return nil
+	}
+	defer l.waiting.Add(-1)
+	if l.waiting.Add(1) > l.most {
+		return errCrowded
+	}
+	return l.Acquire(ctx, n)
 }
 
 // take waits for n bytes until ctx ends: first for those of the keys' shares. n is
@@ -81,13 +106,13 @@ func (p *pool) take(ctx context.Context, keys []seatKey, n int64) (give func(), 
 	for _, k := range keys {
 		s, leave := p.share(k)
 		undo = append(undo, leave)
-		if err := s.Acquire(ctx, n); err != nil {
+		if err := s.take(ctx, n); err != nil {
 			give()
 			return nil, err
 		}
 		undo = append(undo, func() { s.Release(n) })
 	}
-	if err := p.all.Acquire(ctx, n); err != nil {
+	if err := p.all.take(ctx, n); err != nil {
 		give()
 		return nil, err
 	}
@@ -104,7 +129,7 @@ func (p *pool) share(k seatKey) (s *share, leave func()) {
 		if k.tenant {
 			most = p.tenant
 		}
-		s = &share{Weighted: semaphore.NewWeighted(most)}
+		s = &share{line: line{Weighted: semaphore.NewWeighted(most), most: shareWaits}}
 		p.of[k.key] = s
 	}
 	s.users++

@@ -59,6 +59,10 @@ const (
 	// maxHeader and maxStreams keep one connection from taking much memory.
 	maxHeader  = 32 << 10
 	maxStreams = 64
+	// receiveBuffer is how much of the bodies of one HTTP/2 connection lodged keeps
+	// that nobody has read yet, in bytes. net/http takes 1 MiB, of thousands; an
+	// upload gets so much in each round trip.
+	receiveBuffer = 128 << 10
 )
 
 // Open takes the data dir, opens the parts in order and starts to listen.
@@ -118,8 +122,11 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ConnContext:       withConn,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
+		},
+		ConnContext: withConn,
 		// OPTIONS * is a request like others.
 		DisableGeneralOptionsHandler: true,
 		// What clients do wrong in their handshakes is theirs to see.
