@@ -58,7 +58,7 @@ func (a *app) changeMany(ctx context.Context, m many, question string, yes, forc
 		if len(seen.Instances) > 10 || seen.Remaining > 0 {
 			what = fmt.Sprintf("%d instances, as %s", seen.Matched, itemNames(seen.Instances[:min(10, len(seen.Instances))]))
 		}
-		if err := a.confirm(fmt.Sprintf(question, what), yes); err != nil {
+		if err := a.confirm(ctx, fmt.Sprintf(question, what), yes); err != nil {
 			return seen, err
 		}
 	}

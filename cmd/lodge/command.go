@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func (a *app) command() *cobra.Command {
 			if err := noEmptyFlag(c.Flags()); err != nil {
 				return err
 			}
-			return a.settle()
+			return a.settle(c.Context())
 		},
 	}
 	fs := cmd.PersistentFlags()
@@ -167,13 +168,13 @@ func takes(least, most int) cobra.PositionalArgs {
 
 // settle fills in what the root flags leave open. What is wrong with the way to
 // lodged is told by client: some commands need none.
-func (a *app) settle() error {
+func (a *app) settle(ctx context.Context) error {
 	switch a.output {
 	case outputTable, outputJSON, outputYAML:
 	default:
 		return usagef("-o %q: use table, json or yaml.", a.output)
 	}
-	a.way, a.wayErr = a.choose()
+	a.way, a.wayErr = a.choose(ctx)
 	a.socket = a.way.socket
 	a.tenant = cmp.Or(a.tenant, a.getenv("LODGE_TENANT"), a.way.tenant)
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,10 @@ func (a *app) contextFile() string {
 func (a *app) readContexts() (*contexts, error) {
 	f := &contexts{Contexts: map[string]*place{}}
 	path := a.contextFile()
-	b, err := readFile(path, contextFileMost)
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 { // nobody may ever write to it
+		return nil, noContexts(path)
+	}
+	b, err := readFile(context.Background(), path, contextFileMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
@@ -72,7 +76,7 @@ func (a *app) readContexts() (*contexts, error) {
 	}
 	a.noteOpenFile(path)
 	if len(b) > contextFileMost || yaml.UnmarshalStrict(b, f) != nil {
-		return nil, codedError{exitError, fmt.Sprintf("%s is not a file of contexts; put it right, or move it away and log in again.", path)}
+		return nil, noContexts(path)
 	}
 	for name, c := range f.Contexts {
 		if c == nil {
@@ -83,6 +87,10 @@ func (a *app) readContexts() (*contexts, error) {
 		f.Contexts = map[string]*place{}
 	}
 	return f, nil
+}
+
+func noContexts(path string) error {
+	return codedError{exitError, fmt.Sprintf("%s is not a file of contexts; put it right, or move it away and log in again.", path)}
 }
 
 // noteOpenFile says once when others can read the tokens, or put a lodged of their

@@ -96,7 +96,7 @@ func imported(img wire.Image) string {
 func (a *app) upload(ctx context.Context, c *client.Client, f importFlags, path string) (wire.Image, error) {
 	in, size := a.in, int64(-1)
 	if path != "-" {
-		file, err := os.Open(path)
+		file, err := awaited(ctx, func() (*os.File, error) { return os.Open(path) })
 		if err != nil {
 			return wire.Image{}, err
 		}

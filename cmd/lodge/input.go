@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -25,14 +27,14 @@ var defaultKeys = []string{"id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"}
 
 // sshKeys gives the public keys for an instance: those named (a key itself or a
 // file with keys), or those in ~/.ssh that are there.
-func (a *app) sshKeys(named []string) ([]string, error) {
+func (a *app) sshKeys(ctx context.Context, named []string) ([]string, error) {
 	var keys []string
 	for _, n := range named {
 		if looksLikeKey(n) {
 			keys = append(keys, strings.TrimSpace(n))
 			continue
 		}
-		got, err := keyFile(n)
+		got, err := keyFile(ctx, n)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +48,7 @@ func (a *app) sshKeys(named []string) ([]string, error) {
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}
-		got, err := keyFile(path)
+		got, err := keyFile(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -60,8 +62,11 @@ func looksLikeKey(s string) bool {
 	return two && rest != "" && (strings.HasPrefix(kind, "ssh-") || strings.HasPrefix(kind, "ecdsa-") || strings.HasPrefix(kind, "sk-"))
 }
 
-func keyFile(path string) ([]string, error) {
-	b, err := readFile(path, keyFileMost)
+func keyFile(ctx context.Context, path string) ([]string, error) {
+	b, err := readFile(ctx, path, keyFileMost)
+	if errors.Is(err, errUnanswered) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, usagef("--ssh-key: %v; give a public key or a file that holds one.", err)
 	}
@@ -81,27 +86,33 @@ func keyFile(path string) ([]string, error) {
 }
 
 // readFile reads at most a little more than most bytes, so that too much is
-// refused by whoever counts it and a device is not read for ever.
-func readFile(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, most+1))
+// refused by whoever counts it and a device is not read for ever. An interrupt
+// ends the wait for a pipe that nobody writes to.
+func readFile(ctx context.Context, path string, most int64) ([]byte, error) {
+	return awaited(ctx, func() ([]byte, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, most+1))
+	})
 }
 
 // userData reads what --user-data names: a file, or standard input for "-".
-func (a *app) userData(from string) (string, error) {
+func (a *app) userData(ctx context.Context, from string) (string, error) {
 	var b []byte
 	var err error
 	switch from {
 	case "":
 		return "", nil
 	case "-":
-		b, err = io.ReadAll(io.LimitReader(a.in, userDataMost+1))
+		b, err = awaited(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.in, userDataMost+1)) })
 	default:
-		b, err = readFile(from, userDataMost)
+		b, err = readFile(ctx, from, userDataMost)
+	}
+	if errors.Is(err, errUnanswered) {
+		return "", err
 	}
 	if err != nil {
 		return "", usagef("--user-data: %v.", err)

@@ -149,11 +149,11 @@ func (a *app) wish(cmd *cobra.Command, name string, f createFlags) (want wire.Cr
 		return want, usagef("--no-ssh-key goes without --ssh-key.")
 	}
 	if !f.noKey {
-		if want.SSHKeys, err = a.sshKeys(f.keys); err != nil {
+		if want.SSHKeys, err = a.sshKeys(cmd.Context(), f.keys); err != nil {
 			return want, err
 		}
 	}
-	want.UserData, err = a.userData(f.userData)
+	want.UserData, err = a.userData(cmd.Context(), f.userData)
 	return want, err
 }
 

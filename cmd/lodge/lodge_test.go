@@ -142,7 +142,7 @@ func TestTheSocketIsFound(t *testing.T) {
 		return &app{home: home, real: filepath.Join(home, "no.sock"), output: outputTable, getenv: func(k string) string { return env[k] }}
 	}
 	settled := func(x *app) string {
-		if err := x.settle(); err != nil {
+		if err := x.settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return x.socket
@@ -188,10 +188,10 @@ func TestInputIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &app{home: dir, in: strings.NewReader(strings.Repeat("x", userDataMost+1))}
-	if _, err := a.sshKeys([]string{private}); err == nil || !strings.Contains(err.Error(), "private key") {
+	if _, err := a.sshKeys(t.Context(), []string{private}); err == nil || !strings.Contains(err.Error(), "private key") {
 		t.Errorf("a private key: %v", err)
 	}
-	if _, err := a.userData("-"); err == nil || !strings.Contains(err.Error(), "64 KiB") {
+	if _, err := a.userData(t.Context(), "-"); err == nil || !strings.Contains(err.Error(), "64 KiB") {
 		t.Errorf("too much user data: %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func (a *app) dropSession(ctx context.Context, s wire.Session) {
 
 // takeToken keeps a token that was given, when lodged takes it.
 func (a *app) takeToken(ctx context.Context, tenant string) (place, error) {
-	token, err := a.lineOf("token")
+	token, err := a.lineOf(ctx, "token")
 	if err != nil {
 		return place{}, err
 	}

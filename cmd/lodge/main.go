@@ -49,6 +49,7 @@ type app struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second interrupt ends what does not heed the first
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "/" // nothing is found there: no keys, no socket of a pretend host

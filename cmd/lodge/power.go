@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"strings"
@@ -145,7 +144,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			if m.dryRun {
 				return a.tryDelete(cmd.Context(), c, found[0])
 			}
-			if err := a.confirm(fmt.Sprintf("Delete %s and all data on it?", strings.Join(args, ", ")), yes); err != nil {
+			if err := a.confirm(cmd.Context(), fmt.Sprintf("Delete %s and all data on it?", strings.Join(args, ", ")), yes); err != nil {
 				return err
 			}
 			return a.deleteAll(cmd.Context(), c, found, w)
@@ -210,16 +209,18 @@ func (a *app) deleteAll(ctx context.Context, c *client.Client, found []wire.Inst
 }
 
 // confirm asks a person. Nobody to ask is a no.
-func (a *app) confirm(question string, yes bool) error {
+func (a *app) confirm(ctx context.Context, question string, yes bool) error {
 	if yes {
 		return nil
 	}
 	if !a.ttyIn {
 		return usagef("%s Say --yes, for there is no terminal to ask on.", question)
 	}
-	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(a.in).ReadString('\n') // the end of input is a no
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+	answer, err := a.ask(ctx, question+" [y/N] ") // the end of input is a no
+	if err != nil {
+		return err
+	}
+	switch strings.ToLower(answer) {
 	case "y", "yes":
 		return nil
 	}

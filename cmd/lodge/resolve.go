@@ -147,7 +147,7 @@ func (a *app) names(most int, ask func(context.Context, *client.Client) ([]strin
 		if most >= 0 && len(args) >= most {
 			return nil, plain
 		}
-		if a.settle() != nil { // the root's own hook does not run for a completion
+		if a.settle(cmd.Context()) != nil { // the root's own hook does not run for a completion
 			return nil, plain
 		}
 		c, err := a.client()

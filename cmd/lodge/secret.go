@@ -26,23 +26,33 @@ func askTerminal(ctx context.Context, prompt string) (string, error) {
 		return "", err
 	}
 	fmt.Fprint(os.Stderr, prompt)
+	b, err := awaited(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	if errors.Is(err, errUnanswered) {
+		_ = term.Restore(fd, before)
+	}
+	fmt.Fprintln(os.Stderr)
+	return string(b), err
+}
+
+// awaited gives what read reads, or errUnanswered when an interrupt comes first.
+// The read outlives that, for neither a terminal nor a pipe can be told to stop;
+// the process does not.
+func awaited[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
-		b   []byte
+		v   T
 		err error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		b, err := term.ReadPassword(fd)
-		got <- answer{b, err}
+		v, err := read()
+		got <- answer{v, err}
 	}()
 	select {
 	case <-ctx.Done():
-		_ = term.Restore(fd, before)
-		fmt.Fprintln(os.Stderr)
-		return "", errUnanswered
+		var zero T
+		return zero, errUnanswered
 	case g := <-got:
-		fmt.Fprintln(os.Stderr)
-		return string(g.b), g.err
+		return g.v, g.err
 	}
 }
 
@@ -64,8 +74,8 @@ func (a *app) readLine() (string, error) {
 }
 
 // lineOf reads a line that must not be empty.
-func (a *app) lineOf(what string) (string, error) {
-	s, err := a.readLine()
+func (a *app) lineOf(ctx context.Context, what string) (string, error) {
+	s, err := awaited(ctx, a.readLine)
 	if err == nil && s == "" {
 		err = usagef("Standard input has no %s; write it there as a line of its own.", what)
 	}
@@ -75,7 +85,7 @@ func (a *app) lineOf(what string) (string, error) {
 // password reads a password from standard input, or asks for it.
 func (a *app) password(ctx context.Context, prompt string, stdin bool) (string, error) {
 	if stdin {
-		return a.lineOf("password")
+		return a.lineOf(ctx, "password")
 	}
 	if !a.ttyIn {
 		return "", usagef("There is no terminal to ask for the password on; say --password-stdin.")
@@ -100,24 +110,12 @@ func (a *app) newPassword(ctx context.Context, stdin bool) (string, error) {
 	return s, err
 }
 
-// ask asks a person for a word. The read outlives an interrupt, for a terminal
-// cannot be told to stop; the process does not.
+// ask asks a person for a word.
 func (a *app) ask(ctx context.Context, prompt string) (string, error) {
 	fmt.Fprint(a.err, prompt)
-	type answer struct {
-		s   string
-		err error
-	}
-	got := make(chan answer, 1)
-	go func() {
-		s, err := a.readLine()
-		got <- answer{s, err}
-	}()
-	select {
-	case <-ctx.Done():
+	s, err := awaited(ctx, a.readLine)
+	if errors.Is(err, errUnanswered) {
 		fmt.Fprintln(a.err)
-		return "", errUnanswered
-	case g := <-got:
-		return strings.TrimSpace(g.s), g.err
 	}
+	return strings.TrimSpace(s), err
 }

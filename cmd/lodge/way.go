@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,7 +32,7 @@ type way struct {
 
 // choose finds the way. The nearest word wins: a socket, a context, a URL in the
 // environment, the current context, the socket of this host.
-func (a *app) choose() (way, error) {
+func (a *app) choose(ctx context.Context) (way, error) {
 	if socket := cmp.Or(a.socket, a.getenv("LODGE_SOCKET")); socket != "" {
 		if a.context != "" {
 			return way{socket: socket}, usagef("--context goes without a socket; leave --socket out and unset LODGE_SOCKET.")
@@ -40,7 +41,7 @@ func (a *app) choose() (way, error) {
 	}
 	name := cmp.Or(a.context, a.getenv("LODGE_CONTEXT"))
 	if target := a.getenv("LODGE_URL"); name == "" && target != "" {
-		return a.wayOfEnvironment(target)
+		return a.wayOfEnvironment(ctx, target)
 	}
 	all, err := a.readContexts()
 	if err != nil {
@@ -65,7 +66,7 @@ func (a *app) ownSocket() string {
 	return real
 }
 
-func (a *app) wayOfEnvironment(target string) (way, error) {
+func (a *app) wayOfEnvironment(ctx context.Context, target string) (way, error) {
 	w := way{url: target, token: strings.TrimSpace(a.getenv("LODGE_TOKEN"))}
 	if w.token == "" {
 		return w, usagef("LODGE_URL is set and LODGE_TOKEN is not; set both, or neither and run `lodge login`.")
@@ -74,7 +75,10 @@ func (a *app) wayOfEnvironment(target string) (way, error) {
 	if path == "" {
 		return w, nil
 	}
-	b, err := readFile(path, keyFileMost)
+	b, err := readFile(ctx, path, keyFileMost)
+	if errors.Is(err, errUnanswered) {
+		return w, err
+	}
 	if err != nil {
 		return w, usagef("LODGE_CA: %v.", err)
 	}
