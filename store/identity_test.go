@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -253,5 +254,36 @@ func TestTheLastUseOfATokenIsWrittenDown(t *testing.T) {
 	w.must(err)
 	if len(items) != 1 || !items[0].LastUsedAt.Equal(at) {
 		t.Errorf("tokens %+v", items)
+	}
+}
+
+func TestOwnSessionsAreListedBesideTheTokensOfATenant(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.as(w.user("ada", cloud.RoleAdmin)), w.as(w.user("bob", cloud.RoleMember))
+	_, err := w.token(bob, cloud.NewToken{TenantID: w.tenant.ID, UserID: bob.UserID, Name: "ci", Role: cloud.RoleMember})
+	w.must(err)
+	names := func(c cloud.Caller, name string) (got []string) {
+		t.Helper()
+		items, _, err := w.Tokens(ctx, c, w.now, cloud.Filter{TenantID: w.tenant.ID, Name: name}, cloud.Page{Limit: 10})
+		w.must(err)
+		for _, k := range items {
+			got = append(got, k.UserName+" "+k.Name)
+		}
+		slices.Sort(got)
+		return got
+	}
+	for _, c := range []struct {
+		who  cloud.Caller
+		name string
+		want []string
+	}{
+		{ada, "", []string{"ada login", "bob ci"}},
+		{ada, "login", []string{"ada login"}},
+		{bob, "", []string{"bob ci", "bob login"}},
+		{operator, "", []string{"bob ci"}}, // who has no session sees none
+	} {
+		if got := names(c.who, c.name); !slices.Equal(got, c.want) {
+			t.Errorf("%s sees %q, not %q", c.who.UserName, got, c.want)
+		}
 	}
 }

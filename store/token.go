@@ -175,7 +175,8 @@ func (w *where) goodTokens(now time.Time) {
 }
 
 // Tokens lists the tokens that the caller may see and that are neither revoked
-// nor over; sessions are among them.
+// nor over; sessions are among them. A session is of no tenant: beside those of
+// one stand the caller's own.
 func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.Filter, p cloud.Page) (items []cloud.Token, next string, err error) {
 	page, err := listSpan(p, "tokens", f.TenantID, f)
 	if err != nil {
@@ -185,7 +186,7 @@ func (d *DB) Tokens(ctx context.Context, c cloud.Caller, now time.Time, f cloud.
 	visibleTokens(&w, c)
 	w.goodTokens(now)
 	if f.TenantID != "" {
-		w.and("k.tenant_id = ?", f.TenantID)
+		w.and("(k.tenant_id = ? OR k.kind = ? AND k.user_id = ?)", f.TenantID, string(cloud.TokenSession), c.UserID)
 	}
 	w.filter(cloud.KindToken, "k.", f)
 	tail := page.in(&w, "k.")
