@@ -104,6 +104,20 @@ func (a *app) noteOpenFile(path string) {
 	a.note("Others on this machine may read or change %s, where your tokens are; run `chmod 600 %s`.", path, path)
 }
 
+// contextsKeepable looks whether a change of the contexts could be kept, without
+// making one.
+func (a *app) contextsKeepable() error {
+	path := a.contextFile()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keep contexts: %w", err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(realPath(path)), ".config-*")
+	if err != nil {
+		return fmt.Errorf("keep contexts: %w", err)
+	}
+	return errors.Join(part.Close(), os.Remove(part.Name()))
+}
+
 // changeContexts does one change at a time, whole or not at all.
 func (a *app) changeContexts(change func(*contexts) error) error {
 	path := a.contextFile()
@@ -136,12 +150,17 @@ func (a *app) changeContexts(change func(*contexts) error) error {
 	return nil
 }
 
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
 // replaceFile writes path for its owner alone; a kill leaves the old one or the
 // new one. A link stays one.
 func replaceFile(path string, b []byte) (err error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
+	path = realPath(path)
 	part, err := os.CreateTemp(filepath.Dir(path), ".config-*") // 0600
 	if err != nil {
 		return err

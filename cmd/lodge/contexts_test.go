@@ -97,6 +97,7 @@ func TestAContextIsUsed(t *testing.T) {
 		{"env-url", "list", env},
 		{"env-url-unauthorized", "list", func(b *bench) { env(b); b.on("GET /v1/instances", gone) }},
 		{"env-url-no-token", "list", func(b *bench) { env(b); delete(b.env, "LODGE_TOKEN") }},
+		{"env-url-broken-token", "list", func(b *bench) { env(b); b.env["LODGE_TOKEN"] = secretToken + "\nsecond line" }},
 		{"env-url-bad-ca", "list", func(b *bench) { env(b); b.env["LODGE_CA"] = filepath.Join(b.dir, "none.pem") }},
 		{"env-context-first", "list", func(b *bench) { two(t)(b); b.env["LODGE_URL"], b.env["LODGE_CONTEXT"] = "http://127.0.0.1:1", "ci" }},
 	})
@@ -142,6 +143,9 @@ func TestLoginsAreKept(t *testing.T) {
 			tcp(nil, secretToken+"\n")(b)
 			b.on("GET /v1/whoami", problem{Status: 401, Code: "unauthorized", Detail: "The token is unknown or was revoked; log in again, or use another one."})
 		}},
+		{"login-stranger", "login http://ADDR --user ada --password-stdin", tcp(map[string]any{}, "x\n")},
+		{"login-token-stranger", "login http://ADDR --context ci --token-stdin", func(b *bench) { tcp(nil, secretToken+"\n")(b); b.on("GET /v1/whoami", map[string]any{}) }},
+		{"login-token-blank", "login http://ADDR --context ci --token-stdin", tcp(nil, "two words\n")},
 		{"login-token-user", "login http://ADDR --token-stdin --user ada", tcp(nil, "")},
 		{"login-plain", "login http://lodge.example --user ada", nil},
 		{"login-no-url", "login lodge.example:8443", nil},
@@ -202,6 +206,33 @@ func TestARefusedLoginKeepsNothingAndEndsItsSession(t *testing.T) {
 	}
 	if last := b.asked[len(b.asked)-1]; last != "DELETE /v1/sessions/current?tenant="+acmeID {
 		t.Errorf("last asked %s", last)
+	}
+}
+
+func TestALoginThatCannotBeKeptOpensNoSession(t *testing.T) {
+	b := newBench(t)
+	b.overTCP(t)
+	b.on("POST /v1/sessions", session(ada(inTenant(acmeID, "acme", "admin")))).on("DELETE /v1/sessions/current", nil)
+	b.put(t, ".config", "a file where the folder goes")
+	b.in.Reset("correct horse battery\n")
+	if code := b.run("login", "http://"+b.addr, "--user", "ada", "--password-stdin"); code != exitError || len(b.asked) != 0 {
+		t.Errorf("exit %d, asked %q: %s", code, b.asked, b.err.String())
+	}
+	// What cannot be foreseen ends the session.
+	if err := os.Remove(filepath.Join(b.dir, ".config")); err != nil {
+		t.Fatal(err)
+	}
+	b.app.ttyIn = true
+	b.app.secret = func(context.Context, string) (string, error) {
+		dir := filepath.Dir(b.app.contextFile())
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+		return "correct horse battery", os.WriteFile(dir, nil, 0o600)
+	}
+	code := b.run("login", "http://"+b.addr, "--user", "ada")
+	if last := b.asked[len(b.asked)-1]; code != exitError || last != "DELETE /v1/sessions/current?tenant=acme" {
+		t.Errorf("exit %d, last asked %s: %s", code, last, b.err.String())
 	}
 }
 

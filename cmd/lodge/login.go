@@ -75,6 +75,9 @@ func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := a.contextsKeepable(); err != nil { // and not after a session is open
+		return err
+	}
 	known := all.known(target, name)
 	a.tenant = f.tenant
 	a.way = way{url: target, ca: known.CA, context: name, current: f.context == ""}
@@ -96,6 +99,9 @@ func (a *app) login(ctx context.Context, target string, f loginFlags) error {
 		return nil
 	})
 	if err != nil {
+		if !f.tokenStdin {
+			a.dropSession(ctx, made.Token, made.Tenant)
+		}
 		return err
 	}
 	for _, env := range []string{"LODGE_SOCKET", "LODGE_CONTEXT", "LODGE_URL"} {

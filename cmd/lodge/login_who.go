@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"lodge/api/client"
 	"lodge/api/wire"
@@ -31,12 +32,19 @@ func (a *app) identify(ctx context.Context, known place, f loginFlags) (place, e
 	if err != nil {
 		return place{}, err
 	}
+	if !goodToken(s.Token) || s.User.Name == "" || s.ExpiresAt.IsZero() {
+		return place{}, a.way.stranger()
+	}
 	if known.User != s.User.Name {
 		known.Tenant = ""
 	}
 	made := place{User: s.User.Name, Token: s.Token, ExpiresAt: s.ExpiresAt}
 	if made.Tenant, err = a.homeTenant(s.User, f.tenant, known.Tenant); err != nil {
-		a.dropSession(ctx, s)
+		anyTenant := ""
+		if len(s.User.Memberships) > 0 {
+			anyTenant = s.User.Memberships[0].TenantID
+		}
+		a.dropSession(ctx, s.Token, anyTenant)
 		return place{}, err
 	}
 	return made, nil
@@ -89,14 +97,13 @@ func (a *app) homeTenant(u wire.User, named, before string) (string, error) {
 	return "", usagef("%s is in the tenants %s; say with --tenant which one this context is for.", u.Name, join(names))
 }
 
-// dropSession ends a session that is not kept, if it can.
-func (a *app) dropSession(ctx context.Context, s wire.Session) {
+// dropSession ends a session that is not kept, if it can, also after an
+// interrupt.
+func (a *app) dropSession(ctx context.Context, token, tenant string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	w := a.way
-	w.token = s.Token
-	a.tenant = ""
-	if len(s.User.Memberships) > 0 {
-		a.tenant = s.User.Memberships[0].TenantID
-	}
+	w.token, a.tenant = token, tenant
 	if c, err := a.connect(w); err == nil {
 		_ = c.Logout(ctx)
 		c.Close()
@@ -110,7 +117,9 @@ func (a *app) takeToken(ctx context.Context, tenant string) (place, error) {
 		return place{}, err
 	}
 	w := a.way
-	w.token = strings.TrimSpace(token)
+	if w.token = strings.TrimSpace(token); !goodToken(w.token) {
+		return place{}, usagef("The line of standard input is no token: it has a blank or a character that no token has.")
+	}
 	c, err := a.connect(w)
 	if err != nil {
 		return place{}, err
@@ -122,6 +131,9 @@ func (a *app) takeToken(ctx context.Context, tenant string) (place, error) {
 	}
 	if err != nil {
 		return place{}, err
+	}
+	if me.Role == "" {
+		return place{}, a.way.stranger()
 	}
 	if tenant == "" && !me.Operator {
 		tenant = me.TenantID

@@ -71,6 +71,9 @@ func (a *app) wayOfEnvironment(ctx context.Context, target string) (way, error) 
 	if w.token == "" {
 		return w, usagef("LODGE_URL is set and LODGE_TOKEN is not; set both, or neither and run `lodge login`.")
 	}
+	if !goodToken(w.token) {
+		return w, usagef("LODGE_TOKEN is no token: it has a blank, a line break or a character that no token has; set it to the token alone.")
+	}
 	path := a.getenv("LODGE_CA")
 	if path == "" {
 		return w, nil
@@ -87,6 +90,16 @@ func (a *app) wayOfEnvironment(ctx context.Context, target string) (way, error) 
 	}
 	w.ca = string(b)
 	return w, nil
+}
+
+// goodToken reports whether a token can stand in a header.
+func goodToken(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// stranger says that what answers is no lodged.
+func (w way) stranger() error {
+	return codedError{exitError, fmt.Sprintf("What answers at %s is no lodged, or one that this lodge does not understand; check the URL. Nobody is logged in, and nothing was saved.", w.url)}
 }
 
 // client is a client for who was settled on.
