@@ -71,8 +71,8 @@ func NewAccounts(rows Rows, refusals Refusals, newID func() string) *Accounts {
 // log in at once.
 func (a *Accounts) Login(ctx context.Context, c cloud.Caller, now time.Time, name, password string) (secret string, k cloud.Token, err error) {
 	addr, _ := netip.ParseAddr(c.Address)
-	if wait, ok := a.Limiter.Allow(now, name, addr); !ok {
-		return "", k, lockedOut(wait)
+	if err := a.admit(now, name, addr); err != nil {
+		return "", k, err
 	}
 	userID, good, err := a.verify(ctx, now, name, password)
 	if err != nil {
@@ -143,6 +143,21 @@ func short(name string) string {
 	return name
 }
 
+// admit counts an attempt, or says why there can be none now.
+func (a *Accounts) admit(now time.Time, name string, addr netip.Addr) error {
+	wait, crowded, ok := a.Limiter.admit(now, name, addr)
+	switch {
+	case ok:
+		return nil
+	case crowded:
+		return &cloud.Error{
+			Code: cloud.CodeRateLimited, RetryAfter: gateRetry,
+			Message: "Too many logins of this name or from this address are under way at once; try again in a few seconds.",
+		}
+	}
+	return lockedOut(wait)
+}
+
 func lockedOut(wait time.Duration) error {
 	return &cloud.Error{
 		Code:       cloud.CodeLockedOut,
@@ -173,8 +188,8 @@ func (a *Accounts) SetPassword(ctx context.Context, c cloud.Caller, now time.Tim
 	}
 	if !c.Operator {
 		addr, _ := netip.ParseAddr(c.Address)
-		if wait, ok := a.Limiter.Allow(now, c.UserName, addr); !ok {
-			return lockedOut(wait)
+		if err := a.admit(now, c.UserName, addr); err != nil {
+			return err
 		}
 		_, good, err := a.verify(ctx, now, c.UserName, current)
 		if err != nil {
@@ -182,6 +197,7 @@ func (a *Accounts) SetPassword(ctx context.Context, c cloud.Caller, now time.Tim
 			return err
 		}
 		if !good {
+			a.Limiter.Failed(now, c.UserName, addr)
 			return cloud.Errorf(cloud.CodeForbidden, "The current password is missing or wrong.")
 		}
 		a.Limiter.Succeeded(now, c.UserName, addr)

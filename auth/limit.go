@@ -34,6 +34,7 @@ type Limiter struct {
 	addresses *debts
 	pairs     *debts // of known names and addresses; a login comes before an entry
 	known     known
+	open      map[key][][]count // where attempts under way are counted, by name and address
 }
 
 // NewLimiter makes a Limiter to which nobody owes anything.
@@ -53,6 +54,7 @@ func NewLimiter(o LimitOptions) *Limiter {
 		names:     newDebts(o.PerName, o.MaxKeys),
 		addresses: newDebts(o.PerAddress, o.MaxKeys),
 		pairs:     newDebts(o.PerName, o.MaxKeys),
+		open:      map[key][][]count{},
 		known:     known{of: map[key][]goodAddress{}, max: o.MaxKnown, lasts: o.KnownFor},
 	}
 }
@@ -76,29 +78,45 @@ func (r Rate) or(standard Rate) Rate {
 // one is found out first and counted then, for counting before would refuse the
 // good tokens behind the same address too.
 func (l *Limiter) Allow(now time.Time, name string, addr netip.Addr) (retryAfter time.Duration, ok bool) {
+	retryAfter, _, ok = l.admit(now, name, addr)
+	return retryAfter, ok
+}
+
+// admit is Allow, which also says of a refusal whether it is for attempts under
+// way alone: not one of them need fail.
+func (l *Limiter) admit(now time.Time, name string, addr netip.Addr) (retryAfter time.Duration, crowded, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	counts := l.counts(now, name, addr)
+	var failed time.Duration
 	for _, c := range counts {
 		retryAfter = max(retryAfter, c.in.wait(now, c.key))
+		failed = max(failed, c.in.waitFailed(now, c.key))
 	}
 	if retryAfter > 0 {
-		return retryAfter, false
+		return retryAfter, failed == 0, false
 	}
 	for _, c := range counts {
 		c.in.take(now, c.key)
 	}
-	return 0, true
+	if name != "" { // bad tokens are not under way: they are found out first
+		for _, c := range counts {
+			c.in.begin(c.key)
+		}
+		k := attemptKey(name, addr)
+		l.open[k] = append(l.open[k], counts)
+	}
+	return 0, false, true
 }
 
 // Failed says, after an attempt that Allow has counted, until when the next one
-// from there is refused: the zero time when it is not.
+// from there is refused for what has failed: the zero time when it is not.
 func (l *Limiter) Failed(now time.Time, name string, addr netip.Addr) (lockedUntil time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var wait time.Duration
-	for _, c := range l.counts(now, name, addr) {
-		wait = max(wait, c.in.wait(now, c.key))
+	for _, c := range l.ended(now, name, addr) {
+		wait = max(wait, c.in.waitFailed(now, c.key))
 	}
 	if wait == 0 {
 		return time.Time{}
@@ -136,9 +154,34 @@ func (l *Limiter) Forget(name string) {
 }
 
 func (l *Limiter) giveBack(now time.Time, name string, addr netip.Addr) {
-	for _, c := range l.counts(now, name, addr) {
+	for _, c := range l.ended(now, name, addr) {
 		c.in.giveBack(c.key)
 	}
+}
+
+// ended are the places where an attempt that has ended was counted. They need not
+// be those for the next one: another login may have made the address known
+// meanwhile.
+func (l *Limiter) ended(now time.Time, name string, addr netip.Addr) []count {
+	k := attemptKey(name, addr)
+	open := l.open[k]
+	if name == "" || len(open) == 0 {
+		return l.counts(now, name, addr)
+	}
+	last := len(open) - 1
+	counts := open[last]
+	if l.open[k] = open[:last]; last == 0 {
+		delete(l.open, k)
+	}
+	for _, c := range counts {
+		c.in.end(c.key)
+	}
+	return counts
+}
+
+func attemptKey(name string, addr netip.Addr) key {
+	n, a := nameKey(name), addressKey(addr)
+	return hashed(n[:], a[:])
 }
 
 // count is one place where an attempt is counted.

@@ -46,6 +46,7 @@ func TestANameIsSlowedWhereverTheGuessesComeFrom(t *testing.T) {
 		if _, ok := l.Allow(start, "alice", stranger(i)); !ok {
 			t.Fatalf("attempt %d is refused", i)
 		}
+		l.Failed(start, "alice", stranger(i))
 	}
 	wait, ok := l.Allow(start, "alice", stranger(3))
 	if ok || wait != time.Minute {
