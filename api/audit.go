@@ -18,7 +18,10 @@ func (s *server) listAudit(w http.ResponseWriter, r *http.Request, c cloud.Calle
 	if q.err != nil {
 		return q.err
 	}
-	var err error
+	err := knownAction(f.Action)
+	if err != nil {
+		return err
+	}
 	if f.TenantID, err = s.narrow(r, c, q.Get("tenant")); err != nil {
 		return err
 	}

@@ -129,8 +129,9 @@ func (s *server) recordFailure(r *http.Request, rt route, c cloud.Caller, err er
 	if !ok {
 		return
 	}
-	e := cloud.AuditEntry{TenantID: c.TenantID, Action: rt.method + " " + rt.path, Result: string(code)}
+	e := cloud.AuditEntry{TenantID: c.TenantID, Action: actionOf(rt), Result: string(code)}
 	e.Subject, e.Name = failedSubject(r, rt)
+	e.Name = rt.method + " " + e.Name
 	s.writeFailure(context.WithoutCancel(r.Context()), c, e)
 }
 

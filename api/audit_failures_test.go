@@ -35,17 +35,17 @@ func TestEveryFailedChangeIsInTheAuditLog(t *testing.T) {
 		code                      cloud.Code
 		action, subject, name     string
 	}{
-		{"ours member", "PATCH", instance, `{"name":"NO"}`, cloud.CodeInvalid, "PATCH /v1/instances/{id}", "instance " + ids["instances"], instance},
-		{"ours member", "PATCH", instance, `{"nome":"x"}`, cloud.CodeUnknownField, "PATCH /v1/instances/{id}", "instance " + ids["instances"], instance},
-		{"ours member", "PATCH", instance, `{`, cloud.CodeMalformed, "PATCH /v1/instances/{id}", "instance " + ids["instances"], instance},
-		{"ours member", "POST", "/v1/instances", `{"name":"secret-instance"}`, cloud.CodeNameTaken, "POST /v1/instances", " ", "/v1/instances"},
-		{"ours viewer", "DELETE", instance, "", cloud.CodeForbidden, "DELETE /v1/instances/{id}", "instance " + ids["instances"], instance},
-		{"theirs member", "DELETE", instance, "", cloud.CodeNotFound, "DELETE /v1/instances/{id}", "instance " + ids["instances"], instance},
-		{"ours admin", "PUT", "/v1/tenants/" + ids["tenants"] + "/members/nobody", `{"role":"viewer"}`, cloud.CodeNotFound, "PUT /v1/tenants/{id}/members/{user}", "tenant " + ids["tenants"], "/v1/tenants/" + ids["tenants"] + "/members/{user}"},
-		{"ours viewer", "PUT", "/v1/users/ours-viewer/password", `{"password":"another few words","current":"a wrong password"}`, cloud.CodeForbidden, "PUT /v1/users/{user}/password", " ", "/v1/users/{user}/password"},
-		{"operator", "POST", "/v1/users?tenant=ours", `{"name":"new"}`, cloud.CodeUnknownField, "POST /v1/users", " ", "/v1/users"},
+		{"ours member", "PATCH", instance, `{"name":"NO"}`, cloud.CodeInvalid, "instance.update", "instance " + ids["instances"], "PATCH " + instance},
+		{"ours member", "PATCH", instance, `{"nome":"x"}`, cloud.CodeUnknownField, "instance.update", "instance " + ids["instances"], "PATCH " + instance},
+		{"ours member", "PATCH", instance, `{`, cloud.CodeMalformed, "instance.update", "instance " + ids["instances"], "PATCH " + instance},
+		{"ours member", "POST", "/v1/instances", `{"name":"secret-instance"}`, cloud.CodeNameTaken, "instance.create", " ", "POST /v1/instances"},
+		{"ours viewer", "DELETE", instance, "", cloud.CodeForbidden, "instance.delete", "instance " + ids["instances"], "DELETE " + instance},
+		{"theirs member", "DELETE", instance, "", cloud.CodeNotFound, "instance.delete", "instance " + ids["instances"], "DELETE " + instance},
+		{"ours admin", "PUT", "/v1/tenants/" + ids["tenants"] + "/members/nobody", `{"role":"viewer"}`, cloud.CodeNotFound, "member.set", "tenant " + ids["tenants"], "PUT /v1/tenants/" + ids["tenants"] + "/members/{user}"},
+		{"ours viewer", "PUT", "/v1/users/ours-viewer/password", `{"password":"another few words","current":"a wrong password"}`, cloud.CodeForbidden, "user.set-password", " ", "PUT /v1/users/{user}/password"},
+		{"operator", "POST", "/v1/users?tenant=ours", `{"name":"new"}`, cloud.CodeUnknownField, "user.create", " ", "POST /v1/users"},
 		{"operator", "GET", "/v1/instances/" + nobodysID, "", "", "", "", ""},
-		{"ours viewer", "GET", "/v1/hosts", "", cloud.CodeForbidden, "GET /v1/hosts", " ", "/v1/hosts"},
+		{"ours viewer", "GET", "/v1/hosts", "", cloud.CodeForbidden, "GET /v1/hosts", " ", "GET /v1/hosts"},
 		{"nobody", "DELETE", instance, "", "", "", "", ""},
 	} {
 		before := len(g.audited(cloud.AuditFilter{Refused: true}))
@@ -155,7 +155,7 @@ func TestAFloodOfFailuresIsCountedAndNotWritten(t *testing.T) {
 	// What it is refused for who it is, and what others fail, is still written.
 	g.as("ours member", "DELETE", "/v1/flavors/c2-m4", "").wantFailure(403, cloud.CodeForbidden)
 	g.as("ours admin", "DELETE", "/v1/instances/"+nobodysID, "").wantFailure(404, cloud.CodeNotFound)
-	if e := g.audited(cloud.AuditFilter{Refused: true, User: "ours-member", Action: "DELETE /v1/flavors/{id}"}); len(e) != 1 {
+	if e := g.audited(cloud.AuditFilter{Refused: true, User: "ours-member", Action: "flavor.delete"}); len(e) != 1 {
 		t.Errorf("the refusal is in %d entries", len(e))
 	}
 	if e := g.audited(cloud.AuditFilter{Refused: true, User: "ours-admin"}); len(e) != 1 {
@@ -163,7 +163,7 @@ func TestAFloodOfFailuresIsCountedAndNotWritten(t *testing.T) {
 	}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		written := len(g.audited(cloud.AuditFilter{User: "ours-member", Action: "DELETE /v1/instances/{id}"}))
+		written := len(g.audited(cloud.AuditFilter{User: "ours-member", Action: "instance.delete"}))
 		counts := g.audited(cloud.AuditFilter{User: "ours-member", Action: "audit.dropped"})
 		dropped := 0
 		for _, e := range counts {

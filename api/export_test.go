@@ -73,6 +73,9 @@ type Rule struct {
 	Need         cloud.Role
 }
 
+// Actions are the words of the audit log by route.
+func Actions() map[string]string { return actions }
+
 // Rules lists every route with the role it needs, in the order of the paths.
 func Rules() (out []Rule) {
 	for _, rt := range (&server{}).routes() {
