@@ -85,6 +85,9 @@ func address(r *http.Request) string {
 // allow decides by role and scope alone.
 func allow(c cloud.Caller, rt route) error {
 	if !c.Role.Covers(rt.need) {
+		if rt.need == cloud.RoleOperator {
+			return cloud.Errorf(cloud.CodeForbidden, "This needs the role operator, of the installation, and you have %s; ask an operator.", c.Role)
+		}
 		return cloud.Errorf(cloud.CodeForbidden, "This needs the role %s and you have %s; ask an admin of the tenant.", rt.need, c.Role)
 	}
 	switch c.Scope {

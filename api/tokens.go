@@ -49,7 +49,7 @@ func (s *server) createToken(w http.ResponseWriter, r *http.Request, c cloud.Cal
 // operator's for a tenant is the tenant's, and outlives the operator.
 func newToken(body wire.CreateToken, c cloud.Caller, now time.Time) (n cloud.NewToken, bad []cloud.FieldError) {
 	n = cloud.NewToken{Name: body.Name, Kind: cloud.TokenAPI, UserID: c.UserID, Role: cloud.Role(body.Role), Scope: cloud.Scope(body.Scope)}
-	bad = cloud.ValidateImageName("name", n.Name)
+	bad = cloud.ValidateTokenName("name", n.Name)
 	if n.Role == "" {
 		n.Role = c.Role
 	}

@@ -134,13 +134,22 @@ func onlyWordBytes(s string) bool {
 
 // ValidateImageName checks the name of an image: free text of one line.
 func ValidateImageName(field, name string) []FieldError {
+	return validateText(field, "an image", "debian-12", name)
+}
+
+// ValidateTokenName checks the name of a token: as that of an image.
+func ValidateTokenName(field, name string) []FieldError {
+	return validateText(field, "a token", "ci", name)
+}
+
+func validateText(field, noun, example, name string) []FieldError {
 	switch {
 	case name == "":
-		return fieldError(field, "A name is required, such as \"debian-12\".")
+		return fieldError(field, "A name is required, such as %q.", example)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fieldError(field, "The name of an image is printable text of one line.")
+		return fieldError(field, "The name of %s is printable text of one line.", noun)
 	case utf8.RuneCountInString(name) > MaxImageName:
-		return fieldError(field, "The name of an image has at most %d characters; this one has %d.", MaxImageName, utf8.RuneCountInString(name))
+		return fieldError(field, "The name of %s has at most %d characters; this one has %d.", noun, MaxImageName, utf8.RuneCountInString(name))
 	case strings.TrimSpace(name) != name:
 		return fieldError(field, "The name %s begins or ends with a space.", quoteShort(name))
 	case IsUUID(strings.ToLower(name)):

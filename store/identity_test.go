@@ -287,3 +287,14 @@ func TestOwnSessionsAreListedBesideTheTokensOfATenant(t *testing.T) {
 		}
 	}
 }
+
+func TestNobodyButAnOperatorMakesATokenForTheInstallation(t *testing.T) {
+	w := newWorld(t)
+	ada := w.as(w.user("ada", cloud.RoleAdmin))
+	for _, tenant := range []string{"", w.tenant.ID} {
+		_, err := w.token(ada, cloud.NewToken{TenantID: tenant, Name: "all" + tenant, Role: cloud.RoleOperator})
+		w.refused(err, cloud.CodeForbidden)
+	}
+	_, err := w.token(operator, cloud.NewToken{Name: "all", Role: cloud.RoleOperator})
+	w.must(err)
+}

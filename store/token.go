@@ -85,6 +85,8 @@ func (d *DB) CreateToken(ctx context.Context, c cloud.Caller, now time.Time, n c
 
 func mayMakeToken(c cloud.Caller, n cloud.NewToken) error {
 	switch {
+	case n.Role == cloud.RoleOperator && !c.Operator:
+		return cloud.Errorf(cloud.CodeForbidden, "You are %s of a tenant, so you make no token for the role operator; ask an operator.", c.Role)
 	case n.TenantID != "" && !c.Sees(n.TenantID):
 		return noTenant(n.TenantID)
 	case n.TenantID == "" && !c.Operator:

@@ -108,8 +108,7 @@ func offer(host, addr string, chain []*x509.Certificate) (Offer, error) {
 		between.AddCert(c)
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
-		return Offer{}, &Error{Kind: ErrChain, Cause: err, Message: fmt.Sprintf(
-			"The certificate of %s is not valid under the authority that comes with it; check this machine's clock, and ask the server's operator.", addr)}
+		return Offer{}, &Error{Kind: ErrChain, Cause: err, Message: broken(addr, err)}
 	}
 	if err := leaf.VerifyHostname(host); err != nil {
 		return Offer{}, &Error{Kind: ErrName, Cause: err, Message: fmt.Sprintf(
@@ -122,6 +121,19 @@ func offer(host, addr string, chain []*x509.Certificate) (Offer, error) {
 		CA:          ca,
 		Leaf:        leaf,
 	}, nil
+}
+
+// broken says why a certificate is not good under the authority that comes with it.
+func broken(addr string, err error) string {
+	var stranger x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &stranger):
+		return fmt.Sprintf("The certificate of %s is by another authority than the one that comes with it; ask its operator to put the chain right.", addr)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("The certificate of %s is over or not valid yet; check this machine's clock, and ask its operator.", addr)
+	}
+	return fmt.Sprintf("The certificate of %s is not valid under the authority that comes with it; ask its operator to put it right.", addr)
 }
 
 // names gives the hosts of a certificate. They come from a stranger and end up

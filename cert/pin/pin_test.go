@@ -153,6 +153,12 @@ func TestOnlyAWholeChainUnderItsOwnAuthorityIsOffered(t *testing.T) {
 	under := signed(t, server(x509.ExtKeyUsageServerAuth, time.Time{}), middle)
 	over := signed(t, server(x509.ExtKeyUsageServerAuth, time.Now().Add(-time.Minute)), root)
 	mail := signed(t, server(x509.ExtKeyUsageEmailProtection, time.Time{}), root)
+	sentences := map[string]string{ // a clock is named only where it may be wrong
+		"the authority of another":    "by another authority",
+		"the one in between left out": "by another authority",
+		"over":                        "check this machine's clock",
+		"not for servers":             "ask its operator to put it right",
+	}
 	for name, c := range map[string]struct {
 		leaf *tls.Certificate
 		rest []*tls.Certificate
@@ -175,6 +181,9 @@ func TestOnlyAWholeChainUnderItsOwnAuthorityIsOffered(t *testing.T) {
 			}
 			addr := listen(t, &tls.Config{Certificates: []tls.Certificate{chain}})
 			o, err := pin.Fetch(ctx(t), addr)
+			if says := sentences[name]; says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+				t.Errorf("got %v, which does not say %q", err, says)
+			}
 			if c.kind != nil {
 				wantKind(t, err, c.kind)
 				return
