@@ -135,7 +135,7 @@ func (id Identity) For(tenantID string) (Caller, error) {
 		if len(id.Memberships) == 0 {
 			return c, Errorf(CodeInvalid, "You belong to no tenant yet; ask an operator or the admin of one.")
 		}
-		return c, Errorf(CodeInvalid, "You belong to %d tenants; name the one you mean with tenant.", len(id.Memberships))
+		return c, Invalid(fieldError("tenant", "You belong to %d tenants; name the one you mean with tenant.", len(id.Memberships)))
 	}
 	for _, m := range id.Memberships {
 		if (m.TenantID == tenantID || m.TenantName == tenantID) && (id.TenantID == "" || id.TenantID == m.TenantID) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +99,12 @@ func TestTokensAreMadeAndRevoked(t *testing.T) {
 		{"token-list-json", "token list -o json --tenant acme", tokens(ci)},
 		{"token-create", "token create ci --role member --scope read --expires-in 30d --tenant acme", tokens()},
 		{"token-create-json", "token create ci -o json", tokens()},
+		{"token-create-unread", "token create ci", func(b *bench) { tokens()(b); b.app.out = closed{} }},
+		{"token-create-unread-stays", "token create ci", func(b *bench) {
+			tokens()(b)
+			b.app.out = closed{}
+			b.on("DELETE /v1/tokens/"+tokenID, problem{Status: 503, Code: "unavailable", Detail: "lodged is stopping; try again."})
+		}},
 		{"token-create-bad", "token create ci --expires-in soon", func(b *bench) {
 			b.on("POST /v1/tokens", problem{Status: 400, Code: "invalid_request", Detail: "Give hours or days, such as 12h or 90d, at least 1h and at most 3650d.",
 				Errors: []wire.FieldError{{Field: "expires_in", Message: "Give hours or days, such as 12h or 90d, at least 1h and at most 3650d."}}})
@@ -169,3 +176,8 @@ func TestTheAuditLogIsShown(t *testing.T) {
 		}},
 	})
 }
+
+// closed is standard output that nobody reads any more.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, syscall.EPIPE }

@@ -51,7 +51,7 @@ func (a *app) loginText(v contextView) string {
 func (a *app) until(t wire.Time) string {
 	text := t.UTC().Format("2006-01-02 15:04:05Z")
 	if left := t.Sub(a.now()); left > 0 {
-		text += " (in " + age(t.Time, a.now()) + ")"
+		text += " (in " + nearly(left) + ")"
 	}
 	return text
 }

@@ -94,6 +94,19 @@ func TestAContextIsUsed(t *testing.T) {
 			b.overTCP(t)
 			b.keep(t, "", map[string]*place{"far": {URL: "http://lodge.example", Token: secretToken}})
 		}},
+		{"context-no-url", "list --context bare", func(b *bench) {
+			b.overTCP(t)
+			b.keep(t, "", map[string]*place{"bare": {Token: secretToken}})
+		}},
+		{"context-bad-ca", "list --context torn", func(b *bench) {
+			b.overTCP(t)
+			b.keep(t, "", map[string]*place{"torn": {URL: "https://lodge.example", CA: "-----BEGIN", Token: secretToken}})
+		}},
+		{"context-none-current", "list", func(b *bench) {
+			b.app.real = b.env["LODGE_SOCKET"]
+			delete(b.env, "LODGE_SOCKET")
+			b.keep(t, "", map[string]*place{"far": {URL: "https://lodge.example", Token: secretToken}})
+		}},
 		{"env-url", "list", env},
 		{"env-url-unauthorized", "list", func(b *bench) { env(b); b.on("GET /v1/instances", gone) }},
 		{"env-url-no-token", "list", func(b *bench) { env(b); delete(b.env, "LODGE_TOKEN") }},
@@ -155,6 +168,10 @@ func TestLoginsAreKept(t *testing.T) {
 		{"logout-ended", "logout --context old", func(b *bench) { two(t)(b); b.on("DELETE /v1/sessions/current", wrong) }},
 		{"logout-given", "logout --context ci", two(t)},
 		{"logout-out", "logout --context out", two(t)},
+		{"logout-bad-ca", "logout", func(b *bench) {
+			b.overTCP(t)
+			b.keep(t, "torn", map[string]*place{"torn": {URL: "https://lodge.example", CA: "-----BEGIN", Token: secretToken, ExpiresAt: ago(-12 * time.Hour)}})
+		}},
 		{"logout-socket", "logout", nil},
 		{"logout-late", "logout", func(b *bench) {
 			two(t)(b)

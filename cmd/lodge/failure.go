@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const (
 const exitHelp = `Exit codes:
   0  done
   1  an error
-  2  a mistake on the command line
+  2  a mistake on the command line, or a value that lodged does not take
   3  no such object
   4  refused: the object's state, a name that is taken, no room, no right, no login
   5  lodged cannot be reached or cannot answer now
@@ -76,7 +77,7 @@ func (a *app) report(ctx context.Context, err error) int {
 			if len(answer.Fields) == 1 && strings.Contains(answer.Detail, f.Message) {
 				continue // the sentence is the field's own
 			}
-			fmt.Fprintf(a.err, "  %s: %s\n", harmless(asFlags(f.Field)), harmless(asFlags(f.Message)))
+			fmt.Fprintf(a.err, "  %s: %s\n", harmless(asFlag(f.Field)), harmless(asFlags(f.Message)))
 		}
 	}
 	return code
@@ -109,6 +110,10 @@ func (a *app) explain(err error) (code int, text string) {
 
 func answerCode(e *client.Error) int {
 	switch e.Status {
+	case http.StatusBadRequest:
+		if e.Code == "invalid_request" && len(e.Fields) > 0 { // of a flag or an argument
+			return exitUsage
+		}
 	case http.StatusNotFound:
 		return exitNotFound
 	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnauthorized, http.StatusForbidden, http.StatusInsufficientStorage:
@@ -143,22 +148,31 @@ func (a *app) unreachable(err *url.Error) string {
 	return fmt.Sprintf("lodged cannot be reached on %s: %v.", a.socket, err.Err)
 }
 
-// apiFields are the API's words for what lodge has flags for.
-var apiFields = regexp.MustCompile(`\b(vcpus|memory_mib|disk_gib|user_data|expires_in)\b`)
+// flags are lodge's words for fields of the API.
+var flags = map[string]string{
+	"vcpus": "--vcpus", "memory_mib": "--memory", "disk_gib": "--disk", "user_data": "--user-data", "expires_in": "--expires-in",
+}
 
-// asFlags puts lodge's flags where lodged names fields of its API.
+// apiFields is where lodged's sentences tell to give such a field.
+var apiFields = regexp.MustCompile(`(?:\b(?:give|ask for) |^)(?:vcpus and memory_mib|vcpus|memory_mib|disk_gib)\b`)
+
+var apiField = regexp.MustCompile(`vcpus|memory_mib|disk_gib`)
+
+// asFlags puts lodge's flags where lodged names fields of its API. What stands in
+// quotes is somebody's own words and stays as it is.
 func asFlags(s string) string {
-	return apiFields.ReplaceAllStringFunc(s, func(field string) string {
-		switch field {
-		case "memory_mib":
-			return "--memory"
-		case "disk_gib":
-			return "--disk"
-		case "user_data":
-			return "--user-data"
-		}
-		return "--" + field
-	})
+	parts := strings.Split(s, `"`)
+	for i := 0; i < len(parts); i += 2 {
+		parts[i] = apiFields.ReplaceAllStringFunc(parts[i], func(phrase string) string {
+			return apiField.ReplaceAllStringFunc(phrase, asFlag)
+		})
+	}
+	return strings.Join(parts, `"`)
+}
+
+// asFlag is the flag for a field, or the field where there is none.
+func asFlag(field string) string {
+	return cmp.Or(flags[field], field)
 }
 
 // harmless writes what a terminal would obey as Go does in a string.

@@ -203,6 +203,14 @@ func TestInstancesAreMade(t *testing.T) {
 			text := "The image debian-12 needs a disk of at least 3 GiB and the size has 1; ask for disk_gib 3 or a larger flavor."
 			b.on("POST /v1/instances", problem{Status: 400, Code: "invalid_request", Detail: text, Errors: []wire.FieldError{{Field: "disk_gib", Message: text}}})
 		}},
+		{"create-own-words", "create web1 --no-ssh-key --flavor vcpus", func(b *bench) {
+			text := `There is no flavor "give vcpus"; list the flavors to see them, or give vcpus and memory_mib.`
+			b.on("POST /v1/instances", problem{Status: 400, Code: "invalid_request", Detail: text, Errors: []wire.FieldError{
+				{Field: "flavor", Message: text}, {Field: "user_data", Message: "The label user_data has a value vcpus that is none."}}})
+		}},
+		{"create-other-words", "create web1 --no-ssh-key", func(b *bench) {
+			b.on("POST /v1/instances", problem{Status: 400, Code: "unknown_field", Detail: `There is no field "memory_mib" here.`})
+		}},
 		{"create-bad-label", "create web1 --no-ssh-key --label x", nil},
 		{"create-bad-wait", "create web1 --wait-for lunch", nil},
 		{"create-no-key-file", "create web1 --ssh-key nowhere.pub", nil},

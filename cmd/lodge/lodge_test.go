@@ -388,3 +388,15 @@ func flagNamed(t *testing.T, manual []byte, command string) func(*pflag.Flag) {
 		}
 	}
 }
+
+func TestWhatIsLeftIsWrittenToTheNearestUnit(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		12*time.Hour - time.Millisecond: "12h", 12*time.Hour - 20*time.Minute: "12h", 11*time.Hour + 20*time.Minute: "11h",
+		90 * 24 * time.Hour: "90d", 90*24*time.Hour - time.Second: "90d", 48*time.Hour - time.Second: "2d", 119 * time.Second: "119s",
+		2*time.Minute - time.Millisecond: "2m", 119 * time.Minute: "119m", 90 * time.Minute: "90m", time.Millisecond: "0s",
+	} {
+		if got := nearly(d); got != want {
+			t.Errorf("%s is written %s, not %s", d, got, want)
+		}
+	}
+}

@@ -36,10 +36,11 @@ func (a *app) logout(ctx context.Context, w way) error {
 	var lasts error // what keeps the session from ending
 	if session {
 		c, err := a.connect(w)
-		if err != nil {
-			return err
+		if err == nil {
+			err = c.Logout(ctx)
+			c.Close()
 		}
-		if err = c.Logout(ctx); !client.IsUnauthorized(err) {
+		if !client.IsUnauthorized(err) {
 			lasts = err
 		}
 	}

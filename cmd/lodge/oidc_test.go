@@ -86,7 +86,7 @@ func TestPeopleLogInAtAnIdentityProvider(t *testing.T) {
 	other := person(t)
 	other.visits(t, is, "mallory")
 	has(t, other.must(t, exitRefused, login, ""), "--subject 'id-mallory'")
-	has(t, other.must(t, exitError, op+"user link ada --subject x --issuer ftp://x", ""), "The issuer is the URL")
+	has(t, other.must(t, exitUsage, op+"user link ada --subject x --issuer ftp://x", ""), "The issuer is the URL")
 	b.must(t, exitOK, op+"user create mal --no-password", "")
 	has(t, b.must(t, exitRefused, op+"user link mal --subject id-alice", ""), "is the user ada already")
 

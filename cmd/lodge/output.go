@@ -100,6 +100,19 @@ func age(now, then time.Time) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
+// nearly writes how long something will last, to the nearest of its largest unit:
+// what was made for 12 hours a moment ago has 12 hours left.
+func nearly(d time.Duration) string {
+	var none time.Time
+	d = d.Round(time.Second)
+	for _, unit := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
+		if d >= 2*unit {
+			d = d.Round(unit)
+		}
+	}
+	return age(none.Add(1+d), none.Add(1))
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

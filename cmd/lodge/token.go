@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os/signal"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +48,11 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 				text += " until " + a.until(k.ExpiresAt)
 			}
 			a.note("%s; its secret is shown this once.", text)
-			return a.print(k, func() writer { return line(k.Secret) })
+			signal.Ignore(syscall.SIGPIPE) // who reads may have gone, and a secret that nobody has must end
+			if err := a.print(k, func() writer { return line(k.Secret) }); err != nil {
+				return a.unshown(cmd.Context(), c, k, err)
+			}
+			return nil
 		},
 	}
 	fs := cmd.Flags()
@@ -54,6 +62,16 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	a.complete(cmd, "role", append([]string{"operator"}, roles...)...)
 	a.complete(cmd, "scope", "all", "read", "usage")
 	return cmd
+}
+
+// unshown ends a token whose secret could not be written.
+func (a *app) unshown(ctx context.Context, c *client.Client, k wire.Token, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := c.RevokeToken(ctx, k.ID); err != nil {
+		return codedError{exitError, fmt.Sprintf("The secret of the token %s could not be written (%v), and the token is still good; end it with `lodge token revoke %s`.", k.Name, why, k.ID)}
+	}
+	return codedError{exitError, fmt.Sprintf("The secret of the token %s could not be written (%v), so the token was revoked; make it again.", k.Name, why)}
 }
 
 func tokenTable(a *app, items []wire.Token, tenant owner) *table {

@@ -27,7 +27,9 @@ type way struct {
 	tenant  string
 	context string // that says so; "" for the environment
 	current bool   // the context is
-	expires wire.Time
+	// passedOver says that there are contexts and none is current.
+	passedOver bool
+	expires    wire.Time
 }
 
 // choose finds the way. The nearest word wins: a socket, a context, a URL in the
@@ -48,11 +50,14 @@ func (a *app) choose(ctx context.Context) (way, error) {
 		return way{}, err
 	}
 	if name = cmp.Or(name, all.Current); name == "" {
-		return way{socket: a.ownSocket()}, nil
+		return way{socket: a.ownSocket(), passedOver: len(all.Contexts) > 0}, nil
 	}
 	c, err := all.find(name)
 	if err != nil {
 		return way{}, err
+	}
+	if c.URL == "" {
+		return way{}, a.brokenContext(name, "it has no url")
 	}
 	return way{url: c.URL, ca: c.CA, token: c.Token, tenant: c.Tenant, context: name, current: name == all.Current, expires: c.ExpiresAt}, nil
 }
@@ -107,6 +112,10 @@ func (a *app) client() (*client.Client, error) {
 	if a.wayErr != nil {
 		return nil, a.wayErr
 	}
+	if a.way.passedOver {
+		a.way.passedOver = false // once is enough
+		a.note("No context is current, so lodged on this host is asked; `lodge context use NAME` chooses one of those in %s.", a.contextFile())
+	}
 	if a.way.socket == "" && a.way.token == "" {
 		return nil, refusedf("You are not logged in at %s; run `%s`.", a.way.url, a.way.login())
 	}
@@ -128,10 +137,18 @@ func (a *app) connect(w way) (*client.Client, error) {
 		return c, nil
 	}
 	c, err := client.New(w.url, agent, client.WithToken(w.token), client.WithCA([]byte(w.ca)), client.WithTenant(a.tenant))
+	if err != nil && w.context != "" {
+		return nil, a.brokenContext(w.context, err.Error())
+	}
 	if err != nil {
 		return nil, usagef("The URL of lodged: %v.", err)
 	}
 	return c, nil
+}
+
+// brokenContext says what is wrong with a context, and where.
+func (a *app) brokenContext(name, why string) error {
+	return codedError{exitError, fmt.Sprintf("The context %s in %s cannot be used: %s; put it right, or run `lodge context delete %s` and log in again.", name, a.contextFile(), why, name)}
 }
 
 // login is the command that renews the way.
