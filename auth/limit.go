@@ -35,6 +35,7 @@ type Limiter struct {
 	pairs     *debts // of known names and addresses; a login comes before an entry
 	known     known
 	open      map[key][][]count // where attempts under way are counted, by name and address
+	openIn    map[count]int     // how many of them
 }
 
 // NewLimiter makes a Limiter to which nobody owes anything.
@@ -55,6 +56,7 @@ func NewLimiter(o LimitOptions) *Limiter {
 		addresses: newDebts(o.PerAddress, o.MaxKeys),
 		pairs:     newDebts(o.PerName, o.MaxKeys),
 		open:      map[key][][]count{},
+		openIn:    map[count]int{},
 		known:     known{of: map[key][]goodAddress{}, max: o.MaxKnown, lasts: o.KnownFor},
 	}
 }
@@ -91,7 +93,7 @@ func (l *Limiter) admit(now time.Time, name string, addr netip.Addr) (retryAfter
 	var failed time.Duration
 	for _, c := range counts {
 		retryAfter = max(retryAfter, c.in.wait(now, c.key))
-		failed = max(failed, c.in.waitFailed(now, c.key))
+		failed = max(failed, l.waitFailed(now, c))
 	}
 	if retryAfter > 0 {
 		return retryAfter, failed == 0, false
@@ -101,7 +103,7 @@ func (l *Limiter) admit(now time.Time, name string, addr netip.Addr) (retryAfter
 	}
 	if name != "" { // bad tokens are not under way: they are found out first
 		for _, c := range counts {
-			c.in.begin(c.key)
+			l.openIn[c]++
 		}
 		k := attemptKey(name, addr)
 		l.open[k] = append(l.open[k], counts)
@@ -116,7 +118,7 @@ func (l *Limiter) Failed(now time.Time, name string, addr netip.Addr) (lockedUnt
 	defer l.mu.Unlock()
 	var wait time.Duration
 	for _, c := range l.ended(now, name, addr) {
-		wait = max(wait, c.in.waitFailed(now, c.key))
+		wait = max(wait, l.waitFailed(now, c))
 	}
 	if wait == 0 {
 		return time.Time{}
@@ -174,9 +176,17 @@ func (l *Limiter) ended(now time.Time, name string, addr netip.Addr) []count {
 		delete(l.open, k)
 	}
 	for _, c := range counts {
-		c.in.end(c.key)
+		if l.openIn[c]--; l.openIn[c] == 0 {
+			delete(l.openIn, c)
+		}
 	}
 	return counts
+}
+
+// waitFailed is how long until an attempt is allowed, were none of those under way
+// to fail.
+func (l *Limiter) waitFailed(now time.Time, c count) time.Duration {
+	return max(0, c.in.wait(now, c.key)-time.Duration(l.openIn[c])*c.in.rate.Every)
 }
 
 func attemptKey(name string, addr netip.Addr) key {

@@ -20,7 +20,6 @@ type debt struct {
 	key   key
 	until time.Time // nothing is owed from then on
 	place int       // in the heap
-	open  int       // attempts in it that are under way
 }
 
 func newDebts(r Rate, max int) *debts {
@@ -41,29 +40,6 @@ func (d *debts) wait(now time.Time, k key) time.Duration {
 		heap.Fix(&d.least, e.place)
 	}
 	return max(0, e.until.Sub(now)+d.rate.Every-d.most())
-}
-
-// waitFailed is wait, were none of the attempts under way to fail.
-func (d *debts) waitFailed(now time.Time, k key) time.Duration {
-	all := d.wait(now, k)
-	if all == 0 {
-		return 0
-	}
-	return max(0, all-time.Duration(d.of[k].open)*d.rate.Every)
-}
-
-// begin and end count an attempt under way, and do nothing for a debt that is
-// not kept any more.
-func (d *debts) begin(k key) {
-	if e, ok := d.of[k]; ok {
-		e.open++
-	}
-}
-
-func (d *debts) end(k key) {
-	if e, ok := d.of[k]; ok {
-		e.open = max(0, e.open-1)
-	}
 }
 
 // owed is how long until nothing is owed.
