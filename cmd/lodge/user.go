@@ -29,7 +29,7 @@ func (a *app) userCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a user",
 		Long: "create makes a user. With --tenant it joins that tenant, as a member unless --role says otherwise. The\n" +
-			"password is asked for, or read from standard input.",
+			"password, of at least 12 characters, is asked for, or read from standard input.",
 		Example: `  lodge user create ada --email ada@example.com --tenant acme --role admin
   lodge user create bob --password-stdin < password
   lodge user create robot --no-password --tenant acme`,
