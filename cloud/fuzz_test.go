@@ -16,7 +16,7 @@ func FuzzValidate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for name, bad := range map[string][]FieldError{
-			"name": ValidateName("f", a), "tenant": ValidateTenantName("f", a), "flavor": ValidateFlavorID("f", a), "image": ValidateImageName("f", a),
+			"name": ValidateName("f", a), "tenant": ValidateTenantName("f", a), "flavor": ValidateFlavorID("f", a), "image": ValidateImageName("f", a), "token": ValidateTokenName("f", a),
 			"label": ValidateLabel("f", a, b), "user data": ValidateUserData("f", a), "sha256": ValidateSHA256("f", a), "firmware": ValidateFirmware("f", Firmware(a)),
 			"login": ValidateLoginUser("f", a), "user": ValidateUserName("f", a), "email": ValidateEmail("f", a),
 		} {

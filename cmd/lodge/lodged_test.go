@@ -136,7 +136,9 @@ func TestARealLodgedIsWorkedWith(t *testing.T) {
 	has(t, b.must(t, exitOK, "member add bob --role viewer", ""), "bob is in the tenant acme as viewer.")
 	has(t, b.must(t, exitOK, "member list", ""), "ada", "bob")
 	has(t, b.must(t, exitOK, "list", ""), "NAME")
-	has(t, b.must(t, exitRefused, "user list", ""), "operator")
+	has(t, b.must(t, exitRefused, "user list", ""), "the role operator", "ask an operator")
+	has(t, b.must(t, exitRefused, "token create all --role operator", ""), "no token for the role operator")
+	has(t, b.must(t, exitUsage, "token create "+strings.Repeat("x", 129), ""), "The name of a token has at most 128")
 
 	// A token works from the environment, and no longer than it is there.
 	b.must(t, exitOK, "token create ci --role viewer --expires-in 12h", "")
