@@ -165,7 +165,7 @@ func (s *server) routes() []route {
 		{"GET", "/v1/tenants/{id}/members", viewer, s.listMembers},
 		{"GET", "/v1/tenants/{id}/members/{user}", viewer, s.getMember},
 		{"PUT", "/v1/tenants/{id}/members/{user}", admin, s.setMember},
-		{"DELETE", "/v1/tenants/{id}/members/{user}", admin, s.removeMember},
+		{"DELETE", "/v1/tenants/{id}/members/{user}", viewer, s.removeMember},
 		{"POST", "/v1/tokens", viewer, s.createToken},
 		{"GET", "/v1/tokens", viewer, s.listTokens},
 		{"GET", "/v1/tokens/{id}", viewer, s.getToken},

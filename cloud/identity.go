@@ -9,7 +9,7 @@ type Role string
 const (
 	RoleViewer   Role = "viewer"   // sees the tenant's objects
 	RoleMember   Role = "member"   // makes, changes and deletes them
-	RoleAdmin    Role = "admin"    // decides who is in the tenant, and sees what they did
+	RoleAdmin    Role = "admin"    // decides what the members of the tenant are, and sees what they did
 	RoleOperator Role = "operator" // runs the installation: every tenant, and what is of none
 )
 

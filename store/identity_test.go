@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,12 +170,81 @@ func TestATenantKeepsAnAdmin(t *testing.T) {
 	_, err := w.SetMember(ctx, c, w.now, w.tenant.ID, "ada", cloud.RoleViewer)
 	w.refused(err, cloud.CodeConflict)
 	w.refused(w.RemoveMember(ctx, c, w.now, w.tenant.ID, "ada"), cloud.CodeConflict)
-	w.user("bob", "")
+	w.user("bob", cloud.RoleViewer)
 	_, err = w.SetMember(ctx, c, w.now, w.tenant.ID, "bob", cloud.RoleAdmin)
 	w.must(err)
 	_, err = w.SetMember(ctx, c, w.now, w.tenant.ID, "bob", cloud.RoleOperator)
 	w.refused(err, cloud.CodeInvalid)
 	w.must(w.RemoveMember(ctx, c, w.now, w.tenant.ID, "ada"))
+}
+
+// A user that was taken into a second tenant could not do anything any more
+// without naming one.
+func TestOnlyAnOperatorPutsAUserIntoATenant(t *testing.T) {
+	w := newWorld(t)
+	ada := w.as(w.user("ada", cloud.RoleAdmin))
+	bob := w.user("bob", "")
+	_, err := w.CreateTenant(ctx, operator, w.now, cloud.NewTenant{ID: id("t2"), NetworkID: id("n2"), SubnetID: id("s2"), Name: "other"})
+	w.must(err)
+	_, err = w.SetMember(ctx, operator, w.now, id("t2"), "bob", cloud.RoleMember)
+	w.must(err)
+	var said []string
+	for _, user := range []string{"bob", bob.ID, "nobody", id("nobody")} {
+		_, err := w.SetMember(ctx, ada, w.now, w.tenant.ID, user, cloud.RoleViewer)
+		w.refused(err, cloud.CodeNotFound)
+		said = append(said, strings.ReplaceAll(cloud.MessageOf(err), user, "USER"))
+		err = w.RemoveMember(ctx, ada, w.now, w.tenant.ID, user)
+		w.refused(err, cloud.CodeNotFound)
+		said = append(said, strings.ReplaceAll(cloud.MessageOf(err), user, "USER"))
+	}
+	if said = slices.Compact(said); len(said) != 1 || !strings.Contains(said[0], "ask an operator") {
+		t.Errorf("an admin learns who there is: %q", said)
+	}
+	if who, err := w.session(bob).For(""); err != nil || who.TenantID != id("t2") {
+		t.Errorf("bob is %+v, %v", who, err)
+	}
+	_, err = w.SetMember(ctx, operator, w.now, w.tenant.ID, "bob", cloud.RoleViewer)
+	w.must(err)
+	m, err := w.SetMember(ctx, ada, w.now, w.tenant.ID, "bob", cloud.RoleMember)
+	w.must(err)
+	if m.Role != cloud.RoleMember {
+		t.Errorf("%+v", m)
+	}
+	w.must(w.RemoveMember(ctx, ada, w.now, w.tenant.ID, bob.ID))
+}
+
+func TestEverybodyMayLeave(t *testing.T) {
+	w := newWorld(t)
+	ada := w.user("ada", cloud.RoleAdmin)
+	for _, role := range []cloud.Role{cloud.RoleViewer, cloud.RoleMember} {
+		u := w.user("a-"+string(role), role)
+		c := w.as(u)
+		for _, other := range []string{"ada", ada.ID, "nobody"} {
+			w.refused(w.RemoveMember(ctx, c, w.now, w.tenant.ID, other), cloud.CodeForbidden)
+		}
+		w.refused(w.RemoveMember(ctx, c, w.now, id("t2"), u.Name), cloud.CodeNotFound)
+		// A token for less than the user is must not put an end to more.
+		less := c
+		less.Scope = cloud.ScopeUsage
+		w.refused(w.RemoveMember(ctx, less, w.now, w.tenant.ID, u.Name), cloud.CodeForbidden)
+		if role == cloud.RoleMember {
+			less = c
+			less.Role = cloud.RoleViewer
+			w.refused(w.RemoveMember(ctx, less, w.now, w.tenant.ID, u.Name), cloud.CodeForbidden)
+		}
+		w.must(w.RemoveMember(ctx, c, w.now, w.tenant.ID, u.Name))
+		w.later(time.Minute)
+		_, err := w.session(u).For("")
+		w.refused(err, cloud.CodeInvalid)
+	}
+	w.refused(w.RemoveMember(ctx, w.as(ada), w.now, w.tenant.ID, "ada"), cloud.CodeConflict)
+	_, err := w.token(operator, cloud.NewToken{Name: "nobody's", TenantID: w.tenant.ID, Role: cloud.RoleViewer})
+	w.must(err)
+	who, err := w.Identity(ctx, w.now, "hash of nobody's")
+	w.must(err)
+	c, err := who.For("")
+	w.must(err)
+	w.refused(w.RemoveMember(ctx, c, w.now, w.tenant.ID, "ada"), cloud.CodeForbidden)
 }
 
 func TestUsersAreForOperatorsAndThemselves(t *testing.T) {

@@ -108,11 +108,14 @@ func (t *tx) expectMember(tenantID, userID string) error {
 	return t.caller.Expects(m.Tag())
 }
 
-// SetMember puts a user into a tenant with a role, or changes its role.
+// SetMember changes the role of a member. An operator also puts a user into the
+// tenant: who is taken into a second one has to name the tenant in every request
+// from then on, so no tenant takes in the users of others.
 //
-// Returns CodeNotFound for a tenant or user that is not there, CodeForbidden for
-// whoever is no admin of the tenant, CodeConflict when the tenant would lose its
-// last admin by the hand of one.
+// Returns CodeNotFound for a tenant or user that is not there, and for an admin
+// the same for a user that is no member; CodeForbidden for whoever is no admin of
+// the tenant, CodeConflict when the tenant would lose its last admin by the hand
+// of one.
 func (d *DB) SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string, role cloud.Role) (m cloud.Membership, err error) {
 	if err := mayManage(c, tenantID); err != nil {
 		return m, err
@@ -148,14 +151,15 @@ func (d *DB) SetMember(ctx context.Context, c cloud.Caller, now time.Time, tenan
 	return m, err
 }
 
-// RemoveMember takes a user out of a tenant; its tokens for the tenant end.
-// Returns what SetMember returns.
+// RemoveMember takes a user out of a tenant; its tokens for the tenant end. Every
+// user may leave, with a token that is for all of its role. Returns what SetMember
+// returns.
 func (d *DB) RemoveMember(ctx context.Context, c cloud.Caller, now time.Time, tenantID, user string) error {
-	if err := mayManage(c, tenantID); err != nil {
-		return err
+	if !c.Sees(tenantID) {
+		return noTenant(tenantID)
 	}
 	return d.write(ctx, now, c, "member.remove", func(t *tx) error {
-		u, err := t.manage(tenantID, user)
+		u, err := t.leaving(tenantID, user)
 		if err != nil {
 			return err
 		}
@@ -185,6 +189,14 @@ func (t *tx) manage(tenantID, user string) (cloud.User, error) {
 		return cloud.User{}, err
 	}
 	u, err := liveUser(t, user)
+	if cloud.CodeOf(err) != cloud.CodeNotFound && err != nil {
+		return u, err
+	}
+	if _, in := memberOf(u, tenantID); !in && !t.caller.Operator {
+		// The same for a user of other tenants and for nobody: who else is here is not
+		// an admin's to know.
+		return cloud.User{}, cloud.Errorf(cloud.CodeNotFound, "There is no member %q in this tenant; ask an operator to put a user into it.", user)
+	}
 	if err == nil {
 		t.audited(tenantID, cloud.Ref{Kind: cloud.KindUser, ID: u.ID}, u.Name)
 	}
@@ -201,6 +213,39 @@ func (t *tx) touchUsers(cond string, args ...any) error {
 		WHERE deleted_at IS NULL
 		  AND `+cond, append([]any{stamp(t.now)}, args...)...)
 	return err
+}
+
+// leaving is manage for who is taken out: an admin takes out every member, others
+// themselves. Whoever may not is told so before anybody is looked up.
+func (t *tx) leaving(tenantID, user string) (cloud.User, error) {
+	c := t.caller
+	if mayNot := mayManage(c, tenantID); mayNot != nil {
+		if c.UserID == "" {
+			return cloud.User{}, mayNot
+		}
+		self, err := liveUser(t, c.UserID)
+		if err != nil {
+			return cloud.User{}, err
+		}
+		if user != self.ID && user != self.Name {
+			return cloud.User{}, mayNot
+		}
+		if role, _ := memberOf(self, tenantID); role != c.Role || c.Scope != cloud.ScopeAll {
+			return cloud.User{}, cloud.Errorf(cloud.CodeForbidden, "This token is for less than you are in the tenant; log in to leave it.")
+		}
+		user = self.ID
+	}
+	return t.manage(tenantID, user)
+}
+
+// memberOf is the role of a user in a tenant; false for none.
+func memberOf(u cloud.User, tenantID string) (cloud.Role, bool) {
+	for _, m := range u.Memberships {
+		if m.TenantID == tenantID {
+			return m.Role, true
+		}
+	}
+	return "", false
 }
 
 // keepAnAdmin refuses that an admin leaves the tenant without one. An operator

@@ -104,12 +104,13 @@ func (c *Client) Member(ctx context.Context, tenantID, user string) (wire.Member
 	return call[wire.Membership](ctx, c, "GET", member(tenantID, user), nil, nil)
 }
 
-// SetMember puts a user, by id or name, into a tenant or changes its role there.
+// SetMember changes the role of a user, by id or name, in a tenant; an operator
+// also puts it in.
 func (c *Client) SetMember(ctx context.Context, tenantID, user string, in wire.SetMember) (wire.Membership, error) {
 	return call[wire.Membership](ctx, c, "PUT", member(tenantID, user), nil, in)
 }
 
-// RemoveMember takes a user, by id or name, out of a tenant.
+// RemoveMember takes a user, by id or name, out of a tenant. Everybody may leave.
 func (c *Client) RemoveMember(ctx context.Context, tenantID, user string) error {
 	return c.call(ctx, "DELETE", member(tenantID, user), nil, nil, nil)
 }

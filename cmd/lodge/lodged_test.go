@@ -125,15 +125,18 @@ func TestARealLodgedIsWorkedWith(t *testing.T) {
 	has(t, b.must(t, exitOK, "context show", ""), "Fingerprint:  "+d.fingerprint)
 	has(t, b.must(t, exitOK, "whoami", ""), "operator", url)
 
-	// The operator lets a tenant's admin in, who lets others in.
+	// The operator lets people into a tenant, and its admin says as what.
 	const words = "correct horse battery staple\n"
 	b.must(t, exitOK, "tenant create acme", "")
 	has(t, b.must(t, exitOK, "user create ada --tenant acme --role admin --password-stdin", words), "The user ada is there.")
 	b.must(t, exitOK, "user create bob --password-stdin", words)
+	b.must(t, exitOK, "user create eve --password-stdin", words)
+	has(t, b.must(t, exitOK, "--tenant acme member add bob --role member", ""), "bob is in the tenant acme as member.")
 	has(t, b.must(t, exitOK, "user list", ""), "ada", "bob")
 	has(t, b.must(t, exitRefused, "login "+url+" --context ada --user ada --password-stdin", "not this one at all\n"), "password is wrong")
 	has(t, b.must(t, exitOK, "login "+url+" --context ada --user ada --password-stdin --fingerprint "+strings.ReplaceAll(d.fingerprint, ":", ""), words), "for the tenant acme")
 	has(t, b.must(t, exitOK, "member add bob --role viewer", ""), "bob is in the tenant acme as viewer.")
+	has(t, b.must(t, exitNotFound, "member add eve --role viewer", ""), "no member", "ask an operator")
 	has(t, b.must(t, exitOK, "member list", ""), "ada", "bob")
 	has(t, b.must(t, exitOK, "list", ""), "NAME")
 	has(t, b.must(t, exitRefused, "user list", ""), "the role operator", "ask an operator")

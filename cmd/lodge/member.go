@@ -74,7 +74,7 @@ func (a *app) memberListCommand() *cobra.Command {
 func (a *app) memberAddCommand() *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "add USER", Short: "Put a user into the tenant, or change its role there",
+		Use: "add USER", Short: "Change a member's role; as an operator also put a user into the tenant",
 		Example: "  lodge member add ada --role admin\n  lodge --tenant acme member add bob --role viewer",
 		Args:    takes(1, 1), ValidArgsFunction: a.names(1, a.userNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -103,7 +103,7 @@ func (a *app) memberAddCommand() *cobra.Command {
 
 func (a *app) memberRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove USER...", Aliases: []string{"rm"}, Short: "Take users out of the tenant; their tokens for it end",
+		Use: "remove USER...", Aliases: []string{"rm"}, Short: "Take users out of the tenant, or leave it; their tokens for it end",
 		Example: "  lodge member remove bob",
 		Args:    takes(1, -1), ValidArgsFunction: a.names(-1, a.userNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
