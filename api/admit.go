@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/gorilla/mux"
+
 	"lodge/cloud"
 )
 
@@ -57,18 +59,33 @@ var personal = map[string]bool{
 	"/v1/whoami": true, "/v1/sessions/current": true, "/v1/users/{user}": true, "/v1/users/{user}/password": true,
 }
 
-// inTenant makes an operator who names a tenant beside one object the admin of
-// that tenant: a wrong name must not end at another tenant's object. Lists and
-// creates read the name themselves.
+// ownList are the lists and creates that read the name of a tenant themselves.
+var ownList = map[string]bool{
+	"/v1/instances": true, "/v1/instances/start": true, "/v1/instances/stop": true, "/v1/images": true, "/v1/networks": true, "/v1/tenants": true,
+	"/v1/users": true, "/v1/tokens": true, "/v1/operations": true, "/v1/events": true, "/v1/events/stream": true, "/v1/usage": true, "/v1/audit": true,
+}
+
+// inTenant sees to it that a tenant which an operator names is there, and that one
+// beside an object is the object's: a wrong name must not end at that of another
+// tenant. The operator is then the admin of that tenant, but where the tenant itself
+// is the object, or it is nobody's. Who is no operator has part in the tenant, or
+// was refused.
 func (s *server) inTenant(r *http.Request, rt route, c cloud.Caller) (cloud.Caller, error) {
-	if !c.Operator || rt.need == cloud.RoleOperator || r.URL.RawQuery == "" || !strings.Contains(rt.path, "{id}") {
+	if !c.Operator || r.URL.RawQuery == "" || ownList[rt.path] && (rt.path != "/v1/tenants" || rt.method == http.MethodGet) {
 		return c, nil
 	}
 	id, err := s.narrow(r, c, r.URL.Query().Get("tenant"))
 	if err != nil || id == "" {
 		return c, err
 	}
-	c.Operator, c.Role, c.TenantID = false, cloud.RoleAdmin, id
+	switch named := mux.Vars(r)["id"]; {
+	case strings.HasPrefix(rt.path, "/v1/tenants/{id}"):
+		if lowerID(named) != id {
+			return c, notFound(cloud.KindTenant, named)
+		}
+	case named != "" && rt.need != cloud.RoleOperator:
+		c.Operator, c.Role, c.TenantID = false, cloud.RoleAdmin, id
+	}
 	return c, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"lodge/api"
@@ -373,6 +374,38 @@ func TestAMemberOfSeveralTenantsNamesOne(t *testing.T) {
 			}
 			if a := g.as("ours admin", r.Method, path, body); a.StatusCode >= 400 && a.StatusCode != 409 {
 				t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
+			}
+		})
+	}
+}
+
+// What an operator says of the tenant counts on every route: one that is not
+// there is refused, and beside an object one that is not the object's.
+func TestAnOperatorNamesATenantThatIsThere(t *testing.T) {
+	for _, r := range api.Rules() {
+		if r.Need == "" || r.Path == "/metrics" {
+			continue
+		}
+		t.Run(r.Method+" "+r.Path, func(t *testing.T) {
+			g := newGuarded(t)
+			path, body := g.reach(r, g.objects())
+			body = strings.Replace(body, `,"tenant":"ours"`, "", 1)
+			names := []string{"no-such-tenant", nobodysID}
+			if strings.Contains(r.Path, "{id}") && !strings.Contains(r.Path, "flavors") {
+				names = append(names, "theirs", g.tenants["theirs"].ID)
+			}
+			before := g.dump()
+			for _, name := range names {
+				a := g.as("operator", r.Method, inQuery(path, "tenant="+name), body)
+				if code := a.failure().Code; a.StatusCode != 404 && code != string(cloud.CodeUnknownField) {
+					t.Errorf("tenant=%s: %d %s", name, a.StatusCode, a.body)
+				}
+			}
+			if diff := cmp.Diff(withoutAudit(before), withoutAudit(g.dump())); diff != "" {
+				t.Errorf("it did something:\n%s", diff)
+			}
+			if a := g.as("operator", r.Method, inQuery(path, "tenant="+strings.ToUpper(g.tenants["ours"].ID)), body); a.StatusCode >= 400 && a.StatusCode != 409 && a.failure().Code != string(cloud.CodeUnknownField) {
+				t.Errorf("its own: %d %s", a.StatusCode, a.body)
 			}
 		})
 	}
