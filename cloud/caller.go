@@ -8,6 +8,7 @@ type Caller struct {
 	TenantID string // the tenant the call is made for; "" only for an operator
 	Role     Role   // in that tenant; RoleOperator for an operator
 	Scope    Scope  // of the token
+	Bound    Binding
 	Operator bool   // may see and change every tenant's objects
 	Via      string // "socket", "token", "reconcile": for the audit trail
 
@@ -22,6 +23,14 @@ type Caller struct {
 	// IfMatch are tags of which the object must still have one for it to be changed;
 	// none: it is changed however it is.
 	IfMatch []string
+}
+
+// Binding is what a token is bound to, whoever uses it. It is zero for a session
+// and for an operator: they are all that their user is.
+type Binding struct {
+	TenantID string
+	Role     Role
+	Scope    Scope
 }
 
 // Sees reports whether the caller may know of an object of the tenant.

@@ -120,6 +120,9 @@ type Identity struct {
 // latter is of no tenant.
 func (id Identity) For(tenantID string) (Caller, error) {
 	c := Caller{UserID: id.UserID, UserName: id.UserName, TokenID: id.TokenID, Scope: id.Scope, Via: "token"}
+	if id.TenantID != "" {
+		c.Bound = Binding{TenantID: id.TenantID, Role: id.Role, Scope: id.Scope}
+	}
 	if id.Operator {
 		c.Operator, c.Role = true, RoleOperator
 		return c, nil

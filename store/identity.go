@@ -156,6 +156,7 @@ func (d *DB) RecordTokenUse(ctx context.Context, now time.Time) error {
 // role is the most a user can have; the memberships decide. Sessions that ended
 // longer than a day ago are forgotten with it.
 func (d *DB) OpenSession(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewToken, hash string) (k cloud.Token, err error) {
+	c.UserID = n.UserID // whose the Idempotency-Key is: other people choose the same
 	err = d.write(ctx, now, c, "session.open", func(t *tx) error {
 		k, err = t.openSession(n, hash)
 		return err

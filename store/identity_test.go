@@ -178,6 +178,65 @@ func TestATenantKeepsAnAdmin(t *testing.T) {
 	w.must(w.RemoveMember(ctx, c, w.now, w.tenant.ID, "ada"))
 }
 
+// A token for one tenant that fell into wrong hands must not end what its user
+// does elsewhere, nor its logins.
+func TestABoundTokenSeesAndEndsNoWiderOne(t *testing.T) {
+	w := newWorld(t)
+	other := w.newTenant("other")
+	ada := w.user("ada", cloud.RoleAdmin)
+	_, err := w.SetMember(ctx, operator, w.now, other.ID, "ada", cloud.RoleAdmin)
+	w.must(err)
+	who := w.session(ada)
+	for _, n := range []cloud.NewToken{
+		{Name: "admin", TenantID: w.tenant.ID, Role: cloud.RoleAdmin},
+		{Name: "member", TenantID: w.tenant.ID, Role: cloud.RoleMember},
+		{Name: "reader", TenantID: w.tenant.ID, Role: cloud.RoleMember, Scope: cloud.ScopeRead},
+		{Name: "usage", TenantID: w.tenant.ID, Role: cloud.RoleViewer, Scope: cloud.ScopeUsage},
+		{Name: "elsewhere", TenantID: other.ID, Role: cloud.RoleViewer},
+	} {
+		c, err := who.For(n.TenantID)
+		w.must(err)
+		n.UserID = ada.ID
+		_, err = w.token(c, n)
+		w.must(err)
+	}
+	see := func(c cloud.Caller) (names []string) {
+		t.Helper()
+		items, _, err := w.Tokens(ctx, c, w.now, cloud.Filter{}, cloud.Page{})
+		w.must(err)
+		for _, k := range items {
+			names = append(names, k.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	for name, want := range map[string][]string{
+		"admin": {"admin", "member", "reader", "usage"}, "member": {"member", "reader", "usage"}, "reader": {"reader", "usage"}, "usage": {"usage"}, "elsewhere": {"elsewhere"},
+	} {
+		id, err := w.Identity(ctx, w.now, "hash of "+name)
+		w.must(err)
+		c, err := id.For("")
+		w.must(err)
+		if diff := cmp.Diff(want, see(c)); diff != "" {
+			t.Errorf("%s sees (-want +got):\n%s", name, diff)
+		}
+		w.refused(w.RevokeToken(ctx, c, w.now, who.TokenID), cloud.CodeNotFound)
+	}
+	c, err := who.For(other.ID)
+	w.must(err)
+	if diff := cmp.Diff([]string{"admin", "elsewhere", "login", "member", "reader", "usage"}, see(c)); diff != "" {
+		t.Errorf("a session sees (-want +got):\n%s", diff)
+	}
+	member, err := w.Identity(ctx, w.now, "hash of member")
+	w.must(err)
+	c, err = member.For("")
+	w.must(err)
+	w.refused(w.RevokeToken(ctx, c, w.now, id("token", "elsewhere")), cloud.CodeNotFound)
+	w.refused(w.RevokeToken(ctx, c, w.now, id("token", "admin")), cloud.CodeNotFound)
+	w.must(w.RevokeToken(ctx, c, w.now, id("token", "reader")))
+	w.must(w.RevokeToken(ctx, c, w.now, c.TokenID))
+}
+
 // A user that was taken into a second tenant could not do anything any more
 // without naming one.
 func TestOnlyAnOperatorPutsAUserIntoATenant(t *testing.T) {

@@ -10,9 +10,21 @@ import (
 // onceFor is how long an answer is kept.
 const onceFor = 24 * time.Hour
 
-// onceScope says whose keys they are: two clients may choose the same one.
+// viaLogin is the way in of who has only just said who it is.
+const viaLogin = "login"
+
+// onceScope says whose keys they are: two clients may choose the same one. What
+// was answered in one tenant, or to a token that may more, is not given to another;
+// a new session, and a token that takes the place of another for the same, go on
+// with the keys of the old one.
 func onceScope(c cloud.Caller) string {
 	switch {
+	case c.UserID != "" && c.Via == viaLogin:
+		return "login " + c.UserID
+	case c.UserID != "" && c.Bound != cloud.Binding{}:
+		return "user " + c.UserID + " as " + string(c.Bound.Role) + " " + string(c.Bound.Scope) + " of " + c.Bound.TenantID
+	case c.UserID != "" && c.TenantID != "":
+		return "user " + c.UserID + " of " + c.TenantID
 	case c.UserID != "":
 		return "user " + c.UserID
 	case c.TokenID != "":

@@ -111,3 +111,73 @@ func TestTheKeyOfAnInterruptedUploadIsFree(t *testing.T) {
 	_, err = upload()
 	w.must(err)
 }
+
+// A key is its user's in one tenant and for what the token is bound to: a narrower
+// token gets no answer of a wider one, and a token or session that takes the place
+// of another goes on with its keys.
+func TestAKeyIsOfOneTenantAndOneBinding(t *testing.T) {
+	w := newWorld(t)
+	other := w.newTenant("other")
+	w.activeImage("debian-12", other.ID, false)
+	ada := w.user("ada", cloud.RoleAdmin)
+	_, err := w.SetMember(ctx, operator, w.now, other.ID, "ada", cloud.RoleAdmin)
+	w.must(err)
+	token := func(name, tenant string, role cloud.Role, scope cloud.Scope) cloud.Caller {
+		t.Helper()
+		w.later(time.Second)
+		c, err := w.session(ada).For(tenant)
+		w.must(err)
+		_, err = w.token(c, cloud.NewToken{Name: name, TenantID: tenant, UserID: ada.ID, Role: role, Scope: scope})
+		w.must(err)
+		who, err := w.Identity(ctx, w.now, "hash of "+name)
+		w.must(err)
+		c, err = who.For("")
+		w.must(err)
+		return c
+	}
+	session := func(tenant string) cloud.Caller {
+		t.Helper()
+		w.later(time.Second)
+		c, err := w.session(ada).For(tenant)
+		w.must(err)
+		return c
+	}
+	// The groups share a key among themselves and with no other.
+	groups := [][]cloud.Caller{
+		{session(w.tenant.ID), session(w.tenant.ID)},
+		{session(other.ID), session(other.ID)},
+		{token("ci", w.tenant.ID, cloud.RoleMember, ""), token("ci, rotated", w.tenant.ID, cloud.RoleMember, "")},
+		{token("wider", w.tenant.ID, cloud.RoleAdmin, "")},
+		{token("scoped", w.tenant.ID, cloud.RoleMember, cloud.ScopeRead)},
+		{token("elsewhere", other.ID, cloud.RoleMember, "")},
+	}
+	for i, group := range groups {
+		for j, c := range group {
+			c.Once = keyed("k", "r").Once
+			n := w.wanted(fmt.Sprint("i", i))
+			n.TenantID = c.TenantID
+			_, err := w.CreateInstance(ctx, c, w.now, n)
+			var replay *cloud.Replay
+			if again := errors.As(err, &replay); again != (j > 0) || !again && err != nil {
+				t.Errorf("group %d, %d: replayed: %v, %v", i, j, again, err)
+			}
+		}
+	}
+}
+
+// Two people who log in with the same key do not get in each other's way.
+func TestTheKeyOfALoginIsOfWhoLogsIn(t *testing.T) {
+	w := newWorld(t)
+	login := func(u cloud.User, n string) error {
+		c := cloud.Caller{Via: "login", Once: keyed("k", "login of "+u.Name).Once}
+		_, err := w.OpenSession(ctx, c, w.now, cloud.NewToken{ID: id("session", n), UserID: u.ID, Name: "login", ExpiresAt: w.now.Add(time.Hour)}, "hash "+n)
+		return err
+	}
+	ada, bob := w.user("ada", cloud.RoleViewer), w.user("bob", cloud.RoleViewer)
+	w.must(login(ada, "1"))
+	w.must(login(bob, "2"))
+	var replay *cloud.Replay
+	if err := login(ada, "3"); !errors.As(err, &replay) {
+		t.Errorf("the same login again: %v", err)
+	}
+}

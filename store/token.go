@@ -145,8 +145,24 @@ func (t *tx) createToken(n cloud.NewToken, hash string) (cloud.Token, error) {
 }
 
 // visibleTokens are the caller's own; an admin sees those of the tenant, an
-// operator all.
+// operator all. With a token that is bound nobody sees or ends what may more: not
+// the user's logins, nor what it has elsewhere.
 func visibleTokens(w *where, c cloud.Caller) {
+	if c.Bound.TenantID != "" {
+		w.and("k.tenant_id = ?", c.Bound.TenantID)
+		for _, r := range cloud.Roles() {
+			if !c.Bound.Role.Covers(r) {
+				w.and("k.role <> ?", string(r))
+			}
+		}
+		switch c.Bound.Scope {
+		case cloud.ScopeAll:
+		case cloud.ScopeRead: // usage is something to read
+			w.and("k.scope IN (?, ?)", string(cloud.ScopeRead), string(cloud.ScopeUsage))
+		default:
+			w.and("k.scope = ?", string(c.Bound.Scope))
+		}
+	}
 	switch {
 	case c.Operator:
 	case c.Role.Covers(cloud.RoleAdmin):
