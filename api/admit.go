@@ -30,6 +30,9 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.
 	if personal[rt.path] && c.UserID != "" && cloud.CodeOf(err) == cloud.CodeInvalid {
 		err = nil // it needs no tenant
 	}
+	if bodyTenant(r, rt) && c.UserID != "" && cloud.CodeOf(err) == cloud.CodeInvalid {
+		err, rt.need = nil, cloud.RoleViewer // inBody looks again
+	}
 	if err != nil {
 		return c, err
 	}
@@ -57,6 +60,38 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (cloud.
 // personal are the routes about the caller itself.
 var personal = map[string]bool{
 	"/v1/whoami": true, "/v1/sessions/current": true, "/v1/users/{user}": true, "/v1/users/{user}/password": true,
+}
+
+// bodyTenant reports whether the tenant may be named in the body.
+func bodyTenant(r *http.Request, rt route) bool {
+	switch rt.path {
+	case "/v1/instances", "/v1/images", "/v1/tokens":
+		return rt.method == http.MethodPost && mediaType(r) == "application/json"
+	}
+	return false
+}
+
+// inBody is the caller in the tenant that the body names, for whoever is in several
+// and has named none in the query: its role there must cover need.
+func (s *server) inBody(r *http.Request, c cloud.Caller, need cloud.Role, tenant string) (cloud.Caller, error) {
+	if c.Operator || c.TenantID != "" {
+		return c, nil
+	}
+	named := r
+	if tenant != "" {
+		u := *r.URL
+		q := u.Query()
+		q.Set("tenant", lowerID(tenant))
+		u.RawQuery = q.Encode()
+		again := *r
+		again.URL, named = &u, &again
+	}
+	there, err := s.Caller(named)
+	if err != nil {
+		return c, err
+	}
+	c.TenantID, c.Role = there.TenantID, there.Role
+	return c, hasRole(c, need)
 }
 
 // ownList are the lists and creates that read the name of a tenant themselves.
@@ -99,13 +134,20 @@ func address(r *http.Request) string {
 	return a.Addr().Unmap().String()
 }
 
+func hasRole(c cloud.Caller, need cloud.Role) error {
+	if c.Role.Covers(need) {
+		return nil
+	}
+	if need == cloud.RoleOperator {
+		return cloud.Errorf(cloud.CodeForbidden, "This needs the role operator, of the installation, and you have %s; ask an operator.", c.Role)
+	}
+	return cloud.Errorf(cloud.CodeForbidden, "This needs the role %s and you have %s; ask an admin of the tenant.", need, c.Role)
+}
+
 // allow decides by role and scope alone.
 func allow(c cloud.Caller, rt route) error {
-	if !c.Role.Covers(rt.need) {
-		if rt.need == cloud.RoleOperator {
-			return cloud.Errorf(cloud.CodeForbidden, "This needs the role operator, of the installation, and you have %s; ask an operator.", c.Role)
-		}
-		return cloud.Errorf(cloud.CodeForbidden, "This needs the role %s and you have %s; ask an admin of the tenant.", rt.need, c.Role)
+	if err := hasRole(c, rt.need); err != nil {
+		return err
 	}
 	switch c.Scope {
 	case cloud.ScopeAll:

@@ -34,6 +34,10 @@ func (s *server) importImage(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err := decode(w, r, &body); err != nil {
 		return err
 	}
+	c, err := s.inBody(r, c, cloud.RoleMember, body.Tenant)
+	if err != nil {
+		return err
+	}
 	n := cloud.NewImage{
 		Name: body.Name, Labels: body.Labels, Public: body.Public, Default: body.Default,
 		Source: cloud.SourceURL, URL: body.URL, SHA256: body.SHA256, Firmware: cloud.Firmware(body.Firmware), User: body.LoginUser, Protected: body.Protected,

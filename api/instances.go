@@ -144,6 +144,10 @@ func (s *server) createInstance(w http.ResponseWriter, r *http.Request, c cloud.
 	if err := decode(w, r, &body); err != nil {
 		return err
 	}
+	c, err := s.inBody(r, c, cloud.RoleMember, body.Tenant)
+	if err != nil {
+		return err
+	}
 	n, err := newInstance(body)
 	if err != nil {
 		return err

@@ -25,13 +25,16 @@ func (s *server) createToken(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err := decode(w, r, &body); err != nil {
 		return err
 	}
+	c, err := s.inBody(r, c, cloud.RoleViewer, body.Tenant)
+	if err != nil {
+		return err
+	}
 	now := s.Now()
 	n, bad := newToken(body, c, now)
 	if err := cloud.Invalid(bad); err != nil {
 		return err
 	}
 	n.ID = s.NewID()
-	var err error
 	if n.Role != cloud.RoleOperator {
 		if n.TenantID, err = s.tenantFor(w, r, c, q.Get("tenant"), body.Tenant); err != nil {
 			return err
