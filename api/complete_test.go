@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/pb33f/libopenapi"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -85,6 +86,9 @@ func TestEveryOperationSaysWhatItIs(t *testing.T) {
 				t.Errorf("%s: x-errors: %q is no code of cloud.Codes, or not in their order", name, code)
 			}
 			at = max(at, i)
+		}
+		if method, path, _ := strings.Cut(name, " "); method == http.MethodPost && !api.NotOnce(path) && !slices.Contains(op.errors, "idempotency_key_reused") {
+			t.Errorf("%s: x-errors lacks idempotency_key_reused", name)
 		}
 		for _, code := range always(op) {
 			if !slices.Contains(op.errors, code) {
@@ -268,4 +272,30 @@ func operationOf(t testing.TB, req *http.Request) (operation, bool) {
 func fits(template, path string) bool {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, got, func(w, g string) bool { return w == g || strings.HasPrefix(w, "{") && g != "" })
+}
+
+// What these routes refuse is in the file; each answer is compared with it.
+func TestSeldomRefusalsAreInTheFile(t *testing.T) {
+	g := newGuarded(t)
+	g.objects()
+	cancel := func() string {
+		return g.as("ours member", "POST", "/v1/instances", `{"name":"kept`+uuid.NewString()[:8]+`","protected":true}`).want(202).Header.Get("Operation-Location") + "/cancel"
+	}
+	g.as("ours member", "POST", cancel(), "").wantFailure(409, cloud.CodeProtected)
+	g.as("ours member", "POST", cancel(), `{"x":1}`).wantFailure(400, cloud.CodeUnknownField)
+	g.as("ours member", "POST", cancel(), `{`).wantFailure(400, cloud.CodeMalformed)
+	g.do("POST", cancel(), "force", "Authorization", "Bearer "+g.tokens["ours member"], "Content-Type", "text/plain").wantFailure(415, cloud.CodeMediaType)
+	for _, do := range []string{"start", "stop"} {
+		g.as("ours member", "POST", "/v1/instances/"+do+"?all=true&expect=99", "").wantFailure(412, cloud.CodePrecondition)
+	}
+	for _, path := range []string{"/v1/instances/stop?all=true", "/v1/instances/start?all=true", cancel()} {
+		key := []string{"Authorization", "Bearer " + g.tokens["ours member"], "Idempotency-Key", "one"}
+		g.do("POST", "/v1/instances/stop?label=a", "", key...).want(202)
+		g.do("POST", path, "", key...).wantFailure(422, cloud.CodeKeyReused)
+	}
+	def, err := g.db.Tenant(t.Context(), operator, cloud.DefaultTenantName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.as("operator", "DELETE", "/v1/tenants/"+def.ID, "").wantFailure(409, cloud.CodeConflict)
 }
