@@ -221,7 +221,7 @@ func (s *server) handler(rt route) http.Handler {
 		var replay *cloud.Replay
 		switch {
 		case errors.As(err, &replay):
-			replyAgain(w, replay)
+			replyAgain(w, rt, replay)
 		case err != nil:
 			defer s.recordFailure(r, rt, c, err) // also where the answer is cut off
 			s.fail(w, r, err)

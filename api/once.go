@@ -129,12 +129,18 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 }
 
 // replyAgain gives the answer of the first request.
-func replyAgain(w http.ResponseWriter, r *cloud.Replay) {
+func replyAgain(w http.ResponseWriter, rt route, r *cloud.Replay) {
 	w.Header()[headerReplayed] = []string{"true"}
+	var in cloud.Meta // its revision
+	if (rt.path == "/v1/instances" || strings.HasPrefix(rt.path, "/v1/instances/{id}/")) && json.Unmarshal(r.Body, &in) == nil {
+		etag(w, in.Tag())
+	}
 	if r.Location != "" {
 		location(w, r.Location)
 	}
-	operationHeader(w, r.Operation)
+	if rt.path != "/v1/instances/start" && rt.path != "/v1/instances/stop" { // these begin many
+		operationHeader(w, r.Operation)
+	}
 	write(w, r.Status, typeJSON, r.Body)
 }
 

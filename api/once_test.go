@@ -69,7 +69,8 @@ func TestEveryPostIsDoneOnceWithAKey(t *testing.T) {
 			before := g.dump()
 			again := send(key, body)
 			if first.StatusCode >= 300 || again.Header.Get("Idempotent-Replayed") != "true" || first.Header.Get("Idempotent-Replayed") != "" ||
-				first.StatusCode != again.StatusCode || string(first.body) != string(again.body) || first.Header.Get("Location") != again.Header.Get("Location") {
+				first.StatusCode != again.StatusCode || string(first.body) != string(again.body) || first.Header.Get("Location") != again.Header.Get("Location") || first.Header.Get("ETag") != again.Header.Get("ETag") ||
+				first.Header.Get("Operation-Location") != again.Header.Get("Operation-Location") {
 				t.Errorf("first %d %v %s\nagain %d %v %s", first.StatusCode, first.Header, first.body, again.StatusCode, again.Header, again.body)
 			}
 			if diff := cmp.Diff(before, g.dump()); diff != "" {
