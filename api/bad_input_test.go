@@ -117,6 +117,11 @@ func TestMediaTypesAreChecked(t *testing.T) {
 		f.do("POST", "/v1/instances/"+id+"/stop", `{"force":true}`, "Content-Type", media).wantFailure(415, cloud.CodeMediaType)
 	}
 	f.do("POST", "/v1/tenants", `{"name":"a"}`, "Content-Type", "application/json; charset=utf-8").want(201)
+	f.do("POST", "/v1/tenants", `{"name":"b"}`, "Content-Type", `application/json; charset="UTF-8"`).want(201)
+	for _, charset := range []string{"utf-16", "utf-16le", "iso-8859-1", "us-ascii", `""`, "utf-8, utf-16", "x"} {
+		f.do("POST", "/v1/tenants", `{"name":"c"}`, "Content-Type", "application/json; charset="+charset).wantFailure(415, cloud.CodeMediaType)
+		f.do("PATCH", "/v1/instances/"+id, `{"labels":{"a":"b"}}`, "Content-Type", "application/merge-patch+json; charset="+charset).wantFailure(415, cloud.CodeMediaType)
+	}
 }
 
 // endless counts what is read of it.

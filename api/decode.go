@@ -40,10 +40,8 @@ const typeMerge = "application/merge-patch+json"
 // that may be taken away. Returns CodeInvalid for any other: an object always has
 // it.
 func decodePatch(w http.ResponseWriter, r *http.Request, out any, removable ...string) (nulls []string, err error) {
-	if mediaType(r) != typeMerge {
-		if err := wantJSON(r); err != nil {
-			return nil, err
-		}
+	if err := wantType(r, "application/json", typeMerge); err != nil {
+		return nil, err
 	}
 	defer bodyDone(r)
 	body, err := readBody(w, r)
@@ -100,9 +98,18 @@ func mediaType(r *http.Request) string {
 	return media
 }
 
-func wantJSON(r *http.Request) error {
-	if mediaType(r) == "application/json" {
-		return nil
+func wantJSON(r *http.Request) error { return wantType(r, "application/json") }
+
+// wantType refuses a body that is of none of the types of JSON, or in another
+// encoding than the only one that JSON has: RFC 8259 section 8.1.
+func wantType(r *http.Request, types ...string) error {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, said := params["charset"]
+	if err == nil && slices.Contains(types, media) {
+		if !said || strings.EqualFold(charset, "utf-8") {
+			return nil
+		}
+		return cloud.Errorf(cloud.CodeMediaType, "JSON is sent as UTF-8, not as %s; leave the charset out.", quote(charset))
 	}
 	return cloud.Errorf(cloud.CodeMediaType, "The body must be sent as Content-Type: application/json, not %s.", quote(r.Header.Get("Content-Type")))
 }

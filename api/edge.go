@@ -15,7 +15,7 @@ import (
 
 // edge puts around the routes what is between them and the wire.
 func (s *server) edge(next http.Handler) http.Handler {
-	return compressed(crossOrigin(s.Origins, s.middleware(next)))
+	return compressed(s.middleware(crossOrigin(s.Origins, next)))
 }
 
 const (
@@ -63,7 +63,7 @@ func compressed(next http.Handler) http.Handler {
 // corsHeaders are the headers of requests and of answers that pages may use.
 var (
 	corsRequest = []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "X-Request-Id"}
-	corsAnswer  = []string{"ETag", "Location", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Idempotent-Replayed", "X-Request-Id"}
+	corsAnswer  = []string{"ETag", "Location", headerOperation, "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", headerReplayed, headerRequestID}
 )
 
 // crossOrigin lets pages of these origins read answers. Without any there is no

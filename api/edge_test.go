@@ -171,7 +171,7 @@ func TestOnlyPagesOfTheListReadAnswers(t *testing.T) {
 		}
 	}
 	a := raw(f, "GET", "/v1/instances", "Origin", "https://ui.example")
-	for _, name := range []string{"ETag", "RateLimit-Remaining", "X-Request-Id"} {
+	for _, name := range []string{"ETag", "Location", "Operation-Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Idempotent-Replayed", "X-Request-Id"} {
 		if !strings.Contains(strings.ToLower(a.Header().Get("Access-Control-Expose-Headers")), strings.ToLower(name)) {
 			t.Errorf("%s is not shown to pages: %v", name, a.Header())
 		}
@@ -179,7 +179,7 @@ func TestOnlyPagesOfTheListReadAnswers(t *testing.T) {
 	for _, name := range []string{"authorization", "if-match", "idempotency-key", "content-type"} {
 		h := append([]string{}, preflight...)
 		h[5] = name
-		if a := raw(f, "OPTIONS", "/v1/instances", h...); a.Code != 204 || a.Header().Get("Access-Control-Allow-Methods") != "PATCH" {
+		if a := raw(f, "OPTIONS", "/v1/instances", h...); a.Code != 204 || a.Header().Get("Access-Control-Allow-Methods") != "PATCH" || a.Header().Get("X-Request-Id") == "" {
 			t.Errorf("%s: %d %v", name, a.Code, a.Header())
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			}
 			if logs {
 				s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-					slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+					slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", loggedPath(r)),
 					slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("took", s.Now().Sub(start)))
 			}
 			w.last()
@@ -148,6 +149,14 @@ func linger(w http.ResponseWriter, r *http.Request) {
 
 // secretPrefix begins every token. What has it in a wrong place is not repeated.
 const secretPrefix = "lodge_"
+
+// pasted is what may be the secret of a token, or a part of it.
+var pasted = regexp.MustCompile(`(?i)(` + secretPrefix + `|[0-9a-f]{32})[0-9a-z_]*`)
+
+// loggedPath is the path for the log, without a token that was pasted into it.
+func loggedPath(r *http.Request) string {
+	return pasted.ReplaceAllString(r.URL.Path, secretPrefix+"***")
+}
 
 // goodRequestID reports whether a client's own id may stand in answers and
 // logs.

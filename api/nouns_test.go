@@ -11,6 +11,7 @@ import (
 
 	"lodge/api"
 	"lodge/api/wire"
+	"lodge/auth"
 	"lodge/cloud"
 )
 
@@ -162,5 +163,27 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 200 || resp.ContentLength <= 0 {
 		t.Errorf("%d, length %d", resp.StatusCode, resp.ContentLength)
+	}
+}
+
+// A token that is pasted into a path must not lie in the log.
+func TestNoTokenOfAPathIsLogged(t *testing.T) {
+	secret := auth.NewSecret()
+	var log bytes.Buffer
+	f := newFront(t, func(o *api.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	for _, path := range []string{"/v1/users/", "/v1/instances/", "/v1/flavors/", "/nothing/", "/v1/tenants/x/members/"} {
+		for _, text := range []string{secret, secret[:20], strings.ToUpper(secret), "Bearer%20" + secret, strings.Replace(secret, "_", "%5f", 1), secret + "/" + secret, secret[:len(secret)-9], secret[6:]} {
+			req := httptest.NewRequest("GET", path+text, nil)
+			f.ServeHTTP(httptest.NewRecorder(), req)
+		}
+	}
+	// There is no store of users here: a defect, whose log has the path too.
+	if !strings.Contains(log.String(), "path=/nothing/lodge_***") || !strings.Contains(log.String(), `msg="request failed"`) {
+		t.Errorf("the log lacks what it is for:\n%s", log.String())
+	}
+	if words := strings.ToLower(log.String()); strings.Contains(words, secret[6:20]) || strings.Contains(words, secret[len(secret)-8:]) {
+		t.Errorf("the log has the token:\n%s", log.String())
 	}
 }

@@ -82,7 +82,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		code, m = cloud.CodeUnavailable, meanings[cloud.CodeUnavailable]
 	} else if m.status >= 500 {
 		s.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
-			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", loggedPath(r)),
 			slog.Int("status", m.status), slog.Any("error", err))
 	}
 	if rw, ok := w.(*response); ok && rw.status != 0 {
