@@ -225,7 +225,6 @@ func (s *server) handler(rt route) http.Handler {
 		case err != nil:
 			defer s.recordFailure(r, rt, c, err) // also where the answer is cut off
 			s.fail(w, r, err)
-			linger(w, r)
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 // edge puts around the routes what is between them and the wire.
 func (s *server) edge(next http.Handler) http.Handler {
-	return compressed(s.middleware(crossOrigin(s.Origins, next)))
+	return s.lingering(compressed(s.middleware(crossOrigin(s.Origins, next))))
 }
 
 const (

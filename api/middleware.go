@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -125,26 +124,6 @@ func (s *server) panicked(w *response, r *http.Request, cause any) {
 	}
 	err := fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 	s.fail(w, r, err)
-}
-
-// lingerTime is how long a client has to see that it was refused in mid-body.
-const lingerTime = 500 * time.Millisecond
-
-// linger keeps the connection for a moment when the rest of a body will not be
-// read. net/http does so by itself, but not after "Expect: 100-continue": it
-// closes at once, and the reset overtakes the answer.
-func linger(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Expect") == "" || w.Header().Get("Connection") != "close" {
-		return
-	}
-	c := http.NewResponseController(w)
-	if c.Flush() != nil {
-		return
-	}
-	past := time.Unix(1, 0)
-	stop := time.AfterFunc(lingerTime, func() { _ = c.SetReadDeadline(past) })
-	defer stop.Stop()
-	_, _ = io.Copy(io.Discard, r.Body)
 }
 
 // secretPrefix begins every token. What has it in a wrong place is not repeated.

@@ -41,11 +41,16 @@ func (s *started) http2(t *testing.T, settings ...http2.Setting) *http2.Framer {
 	if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
 		t.Fatal(err)
 	}
-	f := http2.NewFramer(c, c)
-	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	f := s.framer(c)
 	if err := f.WriteSettings(settings...); err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+func (s *started) framer(c net.Conn) *http2.Framer {
+	f := http2.NewFramer(c, c)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	return f
 }
 
