@@ -49,7 +49,9 @@ func (b *bench) interrupted(t *testing.T, waits <-chan struct{}, args ...string)
 		t.Error("the interrupt is not heeded")
 	}
 	for _, line := range b.asked {
-		if !strings.HasPrefix(line, "GET ") && !strings.Contains(line, "dry_run") {
+		// An upload has begun before its first byte is read; cut off, it leaves nothing.
+		upload := args[0] == "image" && strings.HasPrefix(line, "POST /v1/images?")
+		if !strings.HasPrefix(line, "GET ") && !strings.Contains(line, "dry_run") && !upload {
 			t.Errorf("asked %s", line)
 		}
 	}
