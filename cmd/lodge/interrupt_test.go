@@ -48,6 +48,8 @@ func (b *bench) interrupted(t *testing.T, waits <-chan struct{}, args ...string)
 	case <-time.After(10 * time.Second):
 		t.Error("the interrupt is not heeded")
 	}
+	b.fake.mu.Lock() // what was cut off may still arrive
+	defer b.fake.mu.Unlock()
 	for _, line := range b.asked {
 		// An upload has begun before its first byte is read; cut off, it leaves nothing.
 		upload := args[0] == "image" && strings.HasPrefix(line, "POST /v1/images?")
