@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -134,9 +133,7 @@ func (a *Accounts) refuse(ctx context.Context, c cloud.Caller, now time.Time, na
 // short keeps what a stranger wrote from filling the log, and a token that was
 // pasted into the wrong field out of it.
 func short(name string) string {
-	if strings.Contains(name, secretPrefix) {
-		return ""
-	}
+	name = cloud.MaskSecrets(name)
 	if r := []rune(name); len(r) > 64 {
 		return string(r[:64])
 	}

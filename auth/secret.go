@@ -7,13 +7,15 @@ import (
 	"encoding/hex"
 	"hash/crc32"
 	"strings"
+
+	"lodge/cloud"
 )
 
 // A secret reads lodge_SECRET_CHECK: 32 random bytes in hexadecimal, and a check
 // of four bytes, so that a mistyped one is told from a revoked one, and a
 // scanner of repositories can be sure of a find.
 const (
-	secretPrefix = "lodge_"
+	secretPrefix = cloud.SecretPrefix
 	secretBytes  = 32
 	secretLength = len(secretPrefix) + 2*secretBytes + 1 + 8
 )
