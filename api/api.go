@@ -70,6 +70,7 @@ type server struct {
 	streams   *seats     // of streams of events
 	failures  *failures  // that are written down
 	bodies    *bodies    // that are being read
+	lingerers *lingerers // whose bodies nobody wants
 }
 
 // New makes the handler of everything lodge answers over HTTP.
@@ -79,7 +80,7 @@ func New(o Options) http.Handler {
 }
 
 func newServer(o Options) *server {
-	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures(), bodies: newBodies()}
+	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures(), bodies: newBodies(), lingerers: &lingerers{of: map[string]int{}}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -211,7 +212,7 @@ func (s *server) handler(rt route) http.Handler {
 		c, err := s.admit(w, r, rt)
 		if err == nil {
 			about(w, c.TenantID)
-			s.bodies.count(r, rt, c)
+			s.bodies.count(w, r, rt, c)
 			err = rt.handle(w, r, c)
 		}
 		var rehearsal *cloud.Rehearsal

@@ -15,11 +15,17 @@ import (
 
 const mebibyte = 1 << 20
 
-// pools is a guarded house behind a real listener, whose bodies wait shortly.
+// pools is a guarded house behind a real listener, whose bodies wait shortly, and
+// may stand still.
 func pools(t *testing.T) (*guarded, *httptest.Server, api.Pools) {
 	t.Helper()
-	g := newGuarded(t)
-	h, p := api.NewPools(g.options, 200*time.Millisecond)
+	return poolsThat(t, 200*time.Millisecond, time.Hour)
+}
+
+func poolsThat(t *testing.T, wait, still time.Duration, change ...func(*api.Options)) (*guarded, *httptest.Server, api.Pools) {
+	t.Helper()
+	g := newGuarded(t, change...)
+	h, p := api.NewPools(g.options, wait, still)
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return g, srv, p

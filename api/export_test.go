@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -107,22 +108,59 @@ func NotOnce(path string) bool {
 	return not
 }
 
-// Pools says what is held of the pools of bodies, in shares.
-type Pools struct{ b *bodies }
+// Pools says what is held of the pools of bodies.
+type Pools struct {
+	b    *bodies
+	busy *atomic.Int64
+}
 
 // Shares is how many callers and tenants hold something of a pool or wait for it.
 func (p Pools) Shares() (n int) {
-	for _, one := range []*pool{p.b.small, p.b.large, p.b.open} {
+	for _, one := range []*pool{p.b.known, p.b.open} {
 		one.mu.Lock()
-		n += len(one.of)
+		n += len(one.of) + len(one.seats) + len(one.queue) + int(one.common.held+one.common.leaving+one.extra)
 		one.mu.Unlock()
 	}
 	return n
 }
 
-// NewPools is an API that waits so long for the place of a body.
-func NewPools(o Options, wait time.Duration) (http.Handler, Pools) {
+// Held is how many bytes bodies have.
+func (p Pools) Held() (n int64) {
+	for _, one := range []*pool{p.b.known, p.b.open} {
+		one.mu.Lock()
+		n += one.common.held + one.extra
+		one.mu.Unlock()
+	}
+	return n
+}
+
+// Busy is how many requests are not answered yet.
+func (p Pools) Busy() int64 { return p.busy.Load() }
+
+// NewPools is an API that waits so long for the place of a body, and lets a body
+// stand still for so long while others wait.
+func NewPools(o Options, wait, still time.Duration) (http.Handler, Pools) {
 	s := newServer(o)
 	s.bodies.wait = wait
-	return s.middleware(s.router()), Pools{s.bodies}
+	s.bodies.known.still, s.bodies.open.still = still, still
+	p, h := Pools{s.bodies, new(atomic.Int64)}, s.edge(s.router())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.busy.Add(1)
+		defer p.busy.Add(-1)
+		h.ServeHTTP(w, r)
+	}), p
 }
+
+// Lingerers count who is waited for.
+type Lingerers struct{ l *lingerers }
+
+// NewLingerers counts nobody yet.
+func NewLingerers() Lingerers { return Lingerers{&lingerers{of: map[string]int{}}} }
+
+// Enter counts a request from there.
+func (l Lingerers) Enter(from string) (leave func(), ok bool) {
+	return l.l.enter(&http.Request{RemoteAddr: from})
+}
+
+// Counted is how many addresses and connections are counted.
+func (l Lingerers) Counted() int { return len(l.l.of) + l.l.all }

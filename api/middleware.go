@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +31,8 @@ type response struct {
 	bytes  int64
 	head   bool // a HEAD, which is answered as a GET
 	http2  bool
+	noRoom bool  // for the body
+	rest   *rest // the body of the request; nil: none
 
 	method, route string // as in the list of routes; empty: none of it
 	tenant        string // the id of the one it is about, as far as known
@@ -39,6 +40,7 @@ type response struct {
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
+		w.answering()
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
@@ -46,6 +48,7 @@ func (w *response) WriteHeader(status int) {
 
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
+		w.answering()
 		w.status = http.StatusOK
 	}
 	defer w.patience(len(b))()
@@ -73,6 +76,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(hw http.ResponseWriter, r *http.Request) {
 		w := responses.Get().(*response)
 		*w = response{ResponseWriter: hw, http2: r.ProtoMajor == 2}
+		w.rest, _ = r.Body.(*rest)
 		h := hw.Header()
 		id := r.Header.Get(headerRequestID)
 		if !goodRequestID(id) {
@@ -107,7 +111,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			}
 			w.last()
 			if s.Watch != nil {
-				s.Watch.End(r, cloud.Answered{Method: w.method, Route: w.route, TenantID: w.tenant, Status: w.status, Took: s.Now().Sub(start)})
+				s.Watch.End(r, cloud.Answered{Method: w.method, Route: w.route, TenantID: w.tenant, Status: w.status, NoRoom: w.noRoom, Took: s.Now().Sub(start)})
 			}
 			*w = response{}
 			responses.Put(w)
@@ -126,21 +130,17 @@ func (s *server) panicked(w *response, r *http.Request, cause any) {
 	s.fail(w, r, err)
 }
 
-// secretPrefix begins every token. What has it in a wrong place is not repeated.
-const secretPrefix = "lodge_"
-
-// pasted is what may be the secret of a token, or a part of it.
-var pasted = regexp.MustCompile(`(?i)(` + secretPrefix + `|[0-9a-f]{32})[0-9a-z_]*`)
-
 // loggedPath is the path for the log, without a token that was pasted into it.
-func loggedPath(r *http.Request) string {
-	return pasted.ReplaceAllString(r.URL.Path, secretPrefix+"***")
-}
+func loggedPath(r *http.Request) string { return cloud.MaskSecrets(r.URL.Path) }
+
+// traceID is what proxies call a request by: half the digits of a token, of which
+// the other half cannot be guessed.
+var traceID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // goodRequestID reports whether a client's own id may stand in answers and
 // logs.
 func goodRequestID(id string) bool {
-	if id == "" || len(id) > 64 || strings.Contains(id, secretPrefix) {
+	if id == "" || len(id) > 64 || cloud.MaskSecrets(id) != id && !traceID.MatchString(id) {
 		return false
 	}
 	for i := range len(id) {

@@ -81,7 +81,15 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		// Nobody reads the answer, and nothing is broken.
 		code, m = cloud.CodeUnavailable, meanings[cloud.CodeUnavailable]
 	} else if m.status >= 500 {
-		s.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
+		level := slog.LevelError
+		if errors.Is(err, errNoRoom) {
+			// Clients make as many of these as they like: they are counted.
+			level = slog.LevelDebug
+			if rw, ok := w.(*response); ok {
+				rw.noRoom = true
+			}
+		}
+		s.log.LogAttrs(r.Context(), level, "request failed",
 			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", loggedPath(r)),
 			slog.Int("status", m.status), slog.Any("error", err))
 	}

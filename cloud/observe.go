@@ -41,6 +41,7 @@ type Answered struct {
 	Method, Route string
 	TenantID      string // the tenant it is about; "" for an operator's that is about none, or that failed before lodge knew
 	Status        int    // 0 when there was no answer
+	NoRoom        bool   // its body found none
 	Took          time.Duration
 }
 

@@ -37,6 +37,7 @@ type Metrics struct {
 
 	inFlight prometheus.Gauge
 	requests *prometheus.HistogramVec
+	noRoom   prometheus.Counter
 	work     map[cloud.Work]*counted
 }
 
@@ -55,7 +56,9 @@ func New(now func() time.Time, b Build) *Metrics {
 	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lodge_http_request_duration_seconds",
 		Help:    "Time to answer requests; its count is the number of requests. Route and method are none where no route fits, class is none where the connection was cut.",
 		Buckets: []float64{.0005, .001, .005, .01, .05, .1, .5, 1, 5, 30}}, []string{"route", "method", "class"})
-	m.registry.MustRegister(build, m.inFlight, m.requests)
+	m.noRoom = prometheus.NewCounter(prometheus.CounterOpts{Name: "lodge_http_bodies_refused_total",
+		Help: "Requests that were told to come again because there was no room for their bodies."})
+	m.registry.MustRegister(build, m.inFlight, m.requests, m.noRoom)
 	m.countWork()
 	return m
 }
@@ -79,6 +82,9 @@ func (m *Metrics) End(_ *http.Request, a cloud.Answered) {
 	m.inFlight.Dec()
 	if a.Route == "" {
 		a.Method, a.Route = "none", "none"
+	}
+	if a.NoRoom {
+		m.noRoom.Inc()
 	}
 	m.requests.WithLabelValues(a.Route, a.Method, class(a.Status)).Observe(a.Took.Seconds())
 }

@@ -70,6 +70,7 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 		r := m.Begin(httptest.NewRequest("GET", c.path, nil), "id")
 		m.End(r, cloud.Answered{Method: c.method, Route: c.route, Status: c.status, Took: 20 * time.Millisecond})
 	}
+	m.End(m.Begin(httptest.NewRequest("POST", "/", nil), "id"), cloud.Answered{Method: "POST", Route: "/v1/tokens", Status: 503, NoRoom: true})
 	m.Begin(httptest.NewRequest("GET", "/", nil), "id")
 	text := scrape(t, m.Handler(metrics.Sources{}))
 	wantLines(t, text,
@@ -77,6 +78,7 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 		`lodge_http_request_duration_seconds_count{class="4xx",method="GET",route="/v1/instances/{id}"} 1`,
 		`lodge_http_request_duration_seconds_count{class="4xx",method="none",route="none"} 1`,
 		`lodge_http_request_duration_seconds_count{class="none",method="POST",route="/v1/instances"} 1`,
+		`lodge_http_bodies_refused_total 1`,
 		`lodge_http_requests_in_flight 1`)
 	if strings.Contains(text, "wp-login") {
 		t.Error("a path became a label")
