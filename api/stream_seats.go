@@ -71,6 +71,10 @@ func seatKeys(c cloud.Caller) (out []seatKey) {
 	switch {
 	case c.UserID != "":
 		out = append(out, seatKey{key: "user " + c.UserID})
+	case c.TokenID != "" && c.TenantID != "":
+		// Such tokens make others: all of a tenant are one caller, or more tokens would
+		// be more callers.
+		out = append(out, seatKey{key: "tokens of " + c.TenantID})
 	case c.TokenID != "":
 		out = append(out, seatKey{key: "token " + c.TokenID})
 	}

@@ -13,8 +13,8 @@ import (
 const maxRated = 1 << 16
 
 // Rates bound how many requests each caller sends: a token bucket for each user,
-// for each token of no user, and for each address (an IPv6 /64 is one) of whoever
-// shows no good token. A user's tokens share a bucket, for else more tokens would
+// for all tokens of a tenant that are of no user, and for each address (an IPv6 /64 is one) of whoever
+// shows no good token. Tokens share a bucket, for else more tokens would
 // be more requests. Memory is lost at a restart. It is safe for use by many
 // goroutines.
 type Rates struct {
@@ -52,6 +52,8 @@ func rateKey(c cloud.Caller) (key, bool) {
 	switch {
 	case c.UserID != "":
 		return hashed([]byte("user"), []byte(c.UserID)), true
+	case c.TokenID != "" && c.TenantID != "":
+		return hashed([]byte("tokens of"), []byte(c.TenantID)), true
 	case c.TokenID != "":
 		return hashed([]byte("token"), []byte(c.TokenID)), true
 	case c.Address == "":
