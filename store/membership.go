@@ -188,15 +188,19 @@ func (t *tx) manage(tenantID, user string) (cloud.User, error) {
 	if _, err := liveTenant(t, tenantID); err != nil {
 		return cloud.User{}, err
 	}
+	if !t.caller.Operator {
+		// The same for a user of other tenants and for nobody, and as late: who else is
+		// here is not an admin's to know.
+		m, in, err := member(t, tenantID, user)
+		if err != nil {
+			return cloud.User{}, err
+		}
+		if !in {
+			return cloud.User{}, cloud.Errorf(cloud.CodeNotFound, "There is no member %q in this tenant; ask an operator to put a user into it.", user)
+		}
+		user = m.UserID
+	}
 	u, err := liveUser(t, user)
-	if cloud.CodeOf(err) != cloud.CodeNotFound && err != nil {
-		return u, err
-	}
-	if _, in := memberOf(u, tenantID); !in && !t.caller.Operator {
-		// The same for a user of other tenants and for nobody: who else is here is not
-		// an admin's to know.
-		return cloud.User{}, cloud.Errorf(cloud.CodeNotFound, "There is no member %q in this tenant; ask an operator to put a user into it.", user)
-	}
 	if err == nil {
 		t.audited(tenantID, cloud.Ref{Kind: cloud.KindUser, ID: u.ID}, u.Name)
 	}
