@@ -29,6 +29,10 @@ func (s *server) getDefaultQuota(w http.ResponseWriter, r *http.Request, c cloud
 }
 
 func (s *server) setDefaultQuota(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	if q := parseQuery(r, "tenant"); q.err == nil && q.Has("tenant") {
+		const text = "There is no parameter \"tenant\" here: these limits are those of every tenant that has none of its own; PATCH /v1/tenants/{id}/quota sets those of one."
+		return &cloud.Error{Code: cloud.CodeUnknownField, Message: text, Fields: []cloud.FieldError{{Field: "tenant", Message: text}}}
+	}
 	return s.changeQuota(w, r, c, "")
 }
 

@@ -34,11 +34,7 @@ func (s *server) createUser(w http.ResponseWriter, r *http.Request, c cloud.Call
 		return err
 	}
 	if body.Tenant != "" {
-		t, err := s.Tenants.Tenant(r.Context(), c, lowerID(body.Tenant))
-		if err != nil {
-			return err
-		}
-		n.Memberships = []cloud.Membership{{TenantID: t.ID, Role: role}}
+		n.Memberships = []cloud.Membership{{TenantID: lowerID(body.Tenant), Role: role}}
 	}
 	u, err := s.Accounts.CreateUser(r.Context(), c, s.Now(), n, body.Password)
 	if err != nil {

@@ -18,7 +18,7 @@ type NewUser struct {
 	Operator    bool
 	Issuer      string // with Subject: who it is at an OpenID issuer; "" for nobody
 	Subject     string
-	Memberships []Membership // TenantID and Role of each
+	Memberships []Membership // TenantID, by id or name, and Role of each
 }
 
 // NewToken is a request to make a token. The secret never gets here.

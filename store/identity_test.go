@@ -318,6 +318,26 @@ func TestUsersAreForOperatorsAndThemselves(t *testing.T) {
 		t.Errorf("itself: %+v, %v", u, err)
 	}
 	w.refused(w.SetPassword(ctx, c, w.now, "bob", "x"), cloud.CodeNotFound)
+	other, err := w.CreateTenant(ctx, operator, w.now, cloud.NewTenant{ID: id("other"), NetworkID: id("on"), SubnetID: id("os"), Name: "other"})
+	w.must(err)
+	_, err = w.CreateUser(ctx, operator, w.now, cloud.NewUser{ID: id("oda"), Name: "oda", Memberships: []cloud.Membership{{TenantID: "other", Role: cloud.RoleMember}}}, "")
+	w.must(err)
+	for tenant, want := range map[string]string{"": "ada bob oda", w.tenant.ID: "ada bob", other.ID: "oda"} {
+		var got []string
+		for page := (cloud.Page{Limit: 1, Sort: cloud.SortName}); ; {
+			items, next, err := w.Users(ctx, operator, cloud.Filter{TenantID: tenant}, page)
+			w.must(err)
+			for _, u := range items {
+				got = append(got, u.Name)
+			}
+			if page.Cursor = next; next == "" {
+				break
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("users of %q: %v, want %s", tenant, got, want)
+		}
+	}
 	_, _, err = w.Users(ctx, c, cloud.Filter{}, cloud.Page{})
 	w.refused(err, cloud.CodeForbidden)
 	_, err = w.CreateUser(ctx, operator, w.now, cloud.NewUser{ID: id("ada2"), Name: "ada"}, "")

@@ -120,20 +120,29 @@ func liveTenant(s source, id string) (cloud.Tenant, error) {
 // Tenant returns the tenant with the id or, when no tenant has it as its id,
 // with the name. Returns CodeNotFound when there is none that the caller may see.
 func (d *DB) Tenant(ctx context.Context, c cloud.Caller, idOrName string) (cloud.Tenant, error) {
-	found, err := collect(d.read(ctx), scanTenant, `
+	tenant, err := namedTenant(d.read(ctx), idOrName)
+	if err == nil && !c.Sees(tenant.ID) {
+		err = noTenant(idOrName)
+	}
+	if err != nil {
+		return cloud.Tenant{}, fail("read tenant", err)
+	}
+	return tenant, nil
+}
+
+// namedTenant is liveTenant for an id or a name.
+func namedTenant(s source, idOrName string) (cloud.Tenant, error) {
+	tenant, found, err := one(s, scanTenant, `
 		SELECT `+tenantColumns+`
 		FROM tenant
 		WHERE (id = ? OR name = ?)
 		  AND deleted_at IS NULL
 		ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END
 		LIMIT 1`, idOrName, idOrName, idOrName)
-	if err != nil {
-		return cloud.Tenant{}, fail("read tenant", err)
+	if err == nil && !found {
+		err = noTenant(idOrName)
 	}
-	if len(found) == 0 || !c.Sees(found[0].ID) {
-		return cloud.Tenant{}, noTenant(idOrName)
-	}
-	return found[0], nil
+	return tenant, err
 }
 
 // Tenants lists the live tenants that the caller may see.

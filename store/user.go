@@ -57,7 +57,8 @@ func onlyOperator(c cloud.Caller, what string) error {
 	return cloud.Errorf(cloud.CodeForbidden, "Only an operator %s; ask yours.", what)
 }
 
-// CreateUser makes a user with the memberships of n. passwordHash may be empty:
+// CreateUser makes a user with the memberships of n, whose tenants are named by id
+// or name: here, so that a replay does not need them. passwordHash may be empty:
 // then there is no login by password.
 //
 // Returns CodeForbidden for anybody but an operator, CodeNameTaken, CodeNotFound
@@ -108,7 +109,11 @@ func (t *tx) createUser(n cloud.NewUser, passwordHash string) (cloud.User, error
 		return cloud.User{}, err
 	}
 	for _, m := range n.Memberships {
-		if err := t.setMember(m.TenantID, n.ID, m.Role); err != nil {
+		in, err := namedTenant(t, m.TenantID)
+		if err != nil {
+			return cloud.User{}, err
+		}
+		if err := t.setMember(in.ID, n.ID, m.Role); err != nil {
 			return cloud.User{}, err
 		}
 	}
@@ -135,31 +140,48 @@ func liveUser(s source, idOrName string) (cloud.User, error) {
 	return u, err
 }
 
+// shownUser is liveUser for a caller: whoever is no operator sees itself alone.
+// Nobody else is looked up for it, so that the time tells nothing either.
+func shownUser(s source, c cloud.Caller, idOrName string) (cloud.User, error) {
+	if c.Operator {
+		return liveUser(s, idOrName)
+	}
+	if c.UserID == "" {
+		return cloud.User{}, noUser(idOrName)
+	}
+	self, err := liveUser(s, c.UserID)
+	if err == nil && idOrName != self.ID && idOrName != self.Name {
+		return cloud.User{}, noUser(idOrName)
+	}
+	return self, err
+}
+
 // User returns a user by id or name with its memberships. Whoever is no operator
 // sees only itself. Returns CodeNotFound.
 func (d *DB) User(ctx context.Context, c cloud.Caller, idOrName string) (cloud.User, error) {
-	u, err := liveUser(d.read(ctx), idOrName)
-	if err == nil && !c.Operator && (c.UserID == "" || u.ID != c.UserID) {
-		err = noUser(idOrName)
-	}
+	u, err := shownUser(d.read(ctx), c, idOrName)
 	if err != nil {
 		return cloud.User{}, fail("read user", err)
 	}
 	return u, nil
 }
 
-// Users lists the users, without their memberships. Returns CodeForbidden for
+// Users lists the users, those of one tenant where the filter names it, without
+// their memberships. Returns CodeForbidden for
 // anybody but an operator.
 func (d *DB) Users(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) (items []cloud.User, next string, err error) {
 	if err := onlyOperator(c, "lists users"); err != nil {
 		return nil, "", err
 	}
-	page, err := listSpan(p, "users", "", f)
+	page, err := listSpan(p, "users", f.TenantID, f)
 	if err != nil {
 		return nil, "", err
 	}
 	var w where
 	w.and("deleted_at IS NULL")
+	if f.TenantID != "" {
+		w.and("id IN (SELECT user_id FROM membership WHERE tenant_id = ?)", f.TenantID)
+	}
 	w.filter(cloud.KindUser, "", f)
 	tail := page.in(&w, "")
 	items, err = collect(d.read(ctx), scanUser, `SELECT `+userColumns+` FROM "user"`+tail, w.args...)
@@ -176,10 +198,7 @@ func (d *DB) Users(ctx context.Context, c cloud.Caller, f cloud.Filter, p cloud.
 // A user may set its own, an operator everybody's. Returns CodeNotFound.
 func (d *DB) SetPassword(ctx context.Context, c cloud.Caller, now time.Time, idOrName, passwordHash string) error {
 	return d.write(ctx, now, c, "user.set-password", func(t *tx) error {
-		u, err := liveUser(t, idOrName)
-		if err == nil && !c.Operator && (c.UserID == "" || u.ID != c.UserID) {
-			err = noUser(idOrName)
-		}
+		u, err := shownUser(t, c, idOrName)
 		if err != nil {
 			return err
 		}

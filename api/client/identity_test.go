@@ -121,7 +121,7 @@ func TestTheTenantIsNamedWhereItIsTaken(t *testing.T) {
 			return err
 		},
 		"GET /v1/quota?tenant=acme ": func() error { _, err := c.DefaultQuotas(ctx); return err },
-		"PATCH /v1/quota?tenant=acme " + `{"limits":{"vcpus":null}}`: func() error {
+		"PATCH /v1/quota " + `{"limits":{"vcpus":null}}`: func() error {
 			_, err := c.SetDefaultQuotas(ctx, wire.SetQuotas{Limits: map[string]*int64{"vcpus": nil}})
 			return err
 		},
