@@ -1,7 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -122,6 +125,22 @@ func member(tenantID, user string) string {
 // CreateToken makes a token; its secret is in this answer only.
 func (c *Client) CreateToken(ctx context.Context, in wire.CreateToken) (wire.Token, error) {
 	return call[wire.Token](ctx, c, "POST", "/v1/tokens", c.forTenant(in.Tenant), in)
+}
+
+// CreateTokenOnce is CreateToken that can be asked again: with the same key, of at
+// least 32 random characters, and the same in, it gives the token that it made.
+func (c *Client) CreateTokenOnce(ctx context.Context, key string, in wire.CreateToken) (out wire.Token, err error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return out, fmt.Errorf("encode request: %w", err)
+	}
+	req, err := c.request(ctx, "POST", "/v1/tokens", c.forTenant(in.Tenant), bytes.NewReader(b))
+	if err != nil {
+		return out, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	return out, c.do(req, &out)
 }
 
 // Tokens gives a part of the list of tokens.

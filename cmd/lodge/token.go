@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os/signal"
 	"strings"
@@ -39,7 +40,11 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := c.CreateToken(cmd.Context(), in)
+			key := rand.Text() + rand.Text()
+			k, err := c.CreateTokenOnce(cmd.Context(), key, in)
+			if err != nil && cmd.Context().Err() != nil {
+				return a.unanswered(cmd.Context(), c, key, in)
+			}
 			if err != nil {
 				return err
 			}
@@ -62,6 +67,21 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	a.complete(cmd, "role", append([]string{"operator"}, roles...)...)
 	a.complete(cmd, "scope", "all", "read", "usage")
 	return cmd
+}
+
+// unanswered ends a token whose making was interrupted before the answer: asked again
+// with its key lodged says which it is.
+func (a *app) unanswered(ctx context.Context, c *client.Client, key string, in wire.CreateToken) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	k, err := c.CreateTokenOnce(ctx, key, in)
+	if err == nil {
+		err = c.RevokeToken(ctx, k.ID)
+	}
+	if err != nil {
+		return codedError{exitInterrupted, fmt.Sprintf("Interrupted, and a token named %[1]s may have been made, whose secret nobody has (%[2]v); `lodge token list` shows it, `lodge token revoke %[1]s` ends it.", in.Name, err)}
+	}
+	return codedError{exitInterrupted, fmt.Sprintf("Interrupted; the token %s was revoked, for nobody has its secret.", in.Name)}
 }
 
 // unshown ends a token whose secret could not be written.
