@@ -77,7 +77,7 @@ func (h *house) sees(id string) {
 	if err := h.db.RecordInstance(context.Background(), cloud.InstanceRecord{
 		ID: i.ID, Generation: i.Generation, State: cloud.StateRunning, ObservedGeneration: i.Generation, ObservedBoots: i.Boots,
 		RunningVCPUs: i.VCPUs, RunningMemoryMiB: i.MemoryMiB, RootSeen: true,
-		Readings: cloud.Readings(cloud.StateRunning, i.VCPUs, i.MemoryMiB, i.DiskGiB, true), At: h.store.now, Evidence: cloud.EvidenceSeen,
+		Readings: cloud.Readings(cloud.StateRunning, cloud.Size{VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB, DiskGiB: i.DiskGiB}, true), At: h.store.now, Evidence: cloud.EvidenceSeen,
 	}); err != nil {
 		h.t.Fatal(err)
 	}

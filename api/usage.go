@@ -69,6 +69,11 @@ func wireAmounts(a meter.Amounts) wire.Amounts {
 		MemoryGiBHours: a.Memory.Hours(meter.PerGiBHour), DiskGiBHours: a.Disk.Hours(meter.PerHour),
 		InstanceMS: a.Instance.String(), VCPUMS: a.VCPU.String(),
 		MemoryMiBMS: a.Memory.String(), DiskGiBMS: a.Disk.String(),
+		Allocated: wire.Allocated{
+			InstanceHours: a.Allocated.Instance.Hours(meter.PerHour), VCPUHours: a.Allocated.VCPU.Hours(meter.PerHour),
+			MemoryGiBHours: a.Allocated.Memory.Hours(meter.PerGiBHour),
+			InstanceMS:     a.Allocated.Instance.String(), VCPUMS: a.Allocated.VCPU.String(), MemoryMiBMS: a.Allocated.Memory.String(),
+		},
 		Open: a.Open,
 	}
 }

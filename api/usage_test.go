@@ -16,7 +16,7 @@ const ended = "00000000-0000-4000-8000-0000000000e1"
 // meterFor gives the intervals of one guest from start to end, open when end is
 // zero.
 func meterFor(tenant, id, name string, start, end time.Time, vcpus, mib int64) (out []cloud.Interval) {
-	for i, r := range cloud.Readings(cloud.StateRunning, int(vcpus), int(mib), 10, true) {
+	for i, r := range cloud.Readings(cloud.StateRunning, cloud.Size{VCPUs: int(vcpus), MemoryMiB: int(mib), DiskGiB: 10}, true) {
 		out = append(out, cloud.Interval{Seq: int64(i + 1), TenantID: tenant, ResourceID: id, Resource: name, Reading: r, StartedAt: start, EndedAt: end})
 	}
 	return out
@@ -27,6 +27,10 @@ func usageFront(t *testing.T) *front {
 	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 0, 0, 0, time.UTC) }
 	f.store.intervals = meterFor(defaultTenant, nobodysID, "web1", at(5, 10), time.Time{}, 2, 4096)
 	f.store.intervals = append(f.store.intervals, meterFor(defaultTenant, ended, "job", time.Date(2026, 10, 31, 23, 0, 0, 0, time.UTC), at(1, 1), 1, 1536)...)
+	for _, iv := range meterFor(defaultTenant, ended, "job", at(1, 1), at(1, 2), 1, 1536)[:3] { // stopped, but kept
+		iv.State = cloud.StateStopped
+		f.store.intervals = append(f.store.intervals, iv)
+	}
 	return f
 }
 
@@ -37,20 +41,26 @@ func TestUsageIsThisMonthUntilNow(t *testing.T) {
 		t.Errorf("period %s", got)
 	}
 	const ms = 2*3600_000 + 123
+	kept := func(hours, vcpuHours, gibHours, ms, vcpuMS, mibMS string) wire.Allocated {
+		return wire.Allocated{InstanceHours: hours, VCPUHours: vcpuHours, MemoryGiBHours: gibHours, InstanceMS: ms, VCPUMS: vcpuMS, MemoryMiBMS: mibMS}
+	}
 	want := []wire.TenantUsage{{
 		TenantID: defaultTenant, Tenant: "default",
 		Amounts: wire.Amounts{
 			InstanceHours: "3.000034", VCPUHours: "5.000068", MemoryGiBHours: "9.500137", DiskGiBHours: "30.000342",
 			InstanceMS: "10800123", VCPUMS: "18000246", MemoryMiBMS: "35021303808", DiskGiBMS: "108001230", Open: true,
+			Allocated: kept("4.000034", "6.000068", "11.000137", "14400123", "21600246", "40550903808"),
 		},
 		Instances: []wire.InstanceUsage{
 			{ID: ended, Name: "job", Amounts: wire.Amounts{
 				InstanceHours: "1.000000", VCPUHours: "1.000000", MemoryGiBHours: "1.500000", DiskGiBHours: "10.000000",
 				InstanceMS: "3600000", VCPUMS: "3600000", MemoryMiBMS: "5529600000", DiskGiBMS: "36000000",
+				Allocated: kept("2.000000", "2.000000", "3.000000", "7200000", "7200000", "11059200000"),
 			}},
 			{ID: nobodysID, Name: "web1", Amounts: wire.Amounts{
 				InstanceHours: "2.000034", VCPUHours: "4.000068", MemoryGiBHours: "8.000137", DiskGiBHours: "20.000342",
 				InstanceMS: "7200123", VCPUMS: "14400246", MemoryMiBMS: "29491703808", DiskGiBMS: "72001230", Open: true,
+				Allocated: kept("2.000034", "4.000068", "8.000137", "7200123", "14400246", "29491703808"),
 			}},
 		},
 	}}

@@ -20,6 +20,8 @@ type Evidence string
 const (
 	EvidenceSeen      Evidence = "seen"      // lodge looked, or libvirt told, at that moment
 	EvidenceHeartbeat Evidence = "heartbeat" // nobody was looking; the last moment it was seen running
+	EvidenceLog       Evidence = "log"       // nobody was looking; libvirt's log of the guest says when it ended
+	EvidenceClock     Evidence = "clock"     // the clock was set forward at that moment; it goes on behind the step
 	EvidenceDeleted   Evidence = "deleted"   // its deletion was asked for; how long the removal takes is not the tenant's
 )
 
@@ -43,18 +45,24 @@ type Interval struct {
 	Evidence  Evidence
 }
 
+// Runs reports whether what is counted under the state is a guest that runs:
+// one that is paused holds its memory. The other states are allocated only.
+func (s State) Runs() bool { return s == StateRunning || s == StatePaused }
+
 // Readings are the meters of an instance in a state. Only what was seen runs a
-// meter; a wish never does.
-func Readings(state State, vcpus, memoryMiB, diskGiB int, diskSeen bool) []Reading {
+// meter; a wish never does. What is stopped is counted too, under that state, as
+// what is allocated: which states cost is the price's business.
+func Readings(state State, size Size, diskSeen bool) []Reading {
 	var out []Reading
-	if state == StateRunning || state == StatePaused {
+	switch state {
+	case StateRunning, StatePaused, StateStopped, StateSleeping:
 		out = append(out,
 			Reading{"instance", MeterInstance, 1, state},
-			Reading{"cpu", MeterVCPU, int64(vcpus), state},
-			Reading{"memory", MeterMemory, int64(memoryMiB), state})
+			Reading{"cpu", MeterVCPU, int64(size.VCPUs), state},
+			Reading{"memory", MeterMemory, int64(size.MemoryMiB), state})
 	}
 	if diskSeen && state != StateGone {
-		out = append(out, Reading{"disk:root", MeterDisk, int64(diskGiB), state})
+		out = append(out, Reading{"disk:root", MeterDisk, int64(size.DiskGiB), state})
 	}
 	return out
 }
@@ -64,42 +72,53 @@ func Readings(state State, vcpus, memoryMiB, diskGiB int, diskSeen bool) []Readi
 type MeterChange struct {
 	Close []Interval // with EndedAt and Evidence set
 	Drop  []Interval // EndedAt is not after StartedAt: removed, for a ledger has no empty rows
-	Open  []Reading
+	Open  []Opening
+}
+
+// Opening is a reading with the moment it begins.
+type Opening struct {
+	Reading
+	From time.Time
 }
 
 // ChangeMeters compares the open intervals of one resource with its readings.
-// What no longer runs ends at endAt, what changed ends at at and goes on from
-// there. An interval never ends before it began.
+// What is over ended at endAt, which is at when it is not given; what takes its
+// place begins there, so that no time is lost between them. What had no interval
+// begins at at. An interval never ends before it began.
 func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence Evidence) MeterChange {
 	var c MeterChange
 	if endAt.IsZero() || endAt.After(at) {
 		endAt, evidence = at, EvidenceSeen
 	}
-	want := make(map[string]Reading, len(now))
+	type key struct {
+		slot  string
+		meter Meter
+	}
+	want := make(map[key]Opening, len(now))
 	for _, r := range now {
-		want[r.Slot+"\x00"+string(r.Meter)] = r
+		want[key{r.Slot, r.Meter}] = Opening{r, at}
 	}
 	for _, iv := range open {
-		key := iv.Slot + "\x00" + string(iv.Meter)
-		r, still := want[key]
-		if still && r == iv.Reading {
-			delete(want, key)
+		k := key{iv.Slot, iv.Meter}
+		next, goesOn := want[k]
+		if goesOn && next.Reading == iv.Reading {
+			delete(want, k)
 			continue
 		}
-		end, ev := at, EvidenceSeen
-		if !still {
-			end, ev = endAt, evidence
+		if goesOn {
+			next.From = endAt
+			want[k] = next
 		}
-		iv.EndedAt, iv.Evidence = end, ev
-		if !end.After(iv.StartedAt) {
+		iv.EndedAt, iv.Evidence = endAt, evidence
+		if !endAt.After(iv.StartedAt) {
 			c.Drop = append(c.Drop, iv)
 			continue
 		}
 		c.Close = append(c.Close, iv)
 	}
 	for _, r := range now {
-		if w, ok := want[r.Slot+"\x00"+string(r.Meter)]; ok {
-			c.Open = append(c.Open, w)
+		if o, ok := want[key{r.Slot, r.Meter}]; ok {
+			c.Open = append(c.Open, o)
 		}
 	}
 	return c

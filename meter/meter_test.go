@@ -17,7 +17,7 @@ func at(ms int64) time.Time { return time.UnixMilli(1_800_000_000_000 + ms).UTC(
 // iv is an interval; end 0 is open.
 func iv(resource, slot string, m cloud.Meter, amount, start, end int64) cloud.Interval {
 	out := cloud.Interval{TenantID: "t", ResourceID: resource, Resource: resource, StartedAt: at(start)}
-	out.Slot, out.Meter, out.Amount = slot, m, amount
+	out.Slot, out.Meter, out.Amount, out.State = slot, m, amount, cloud.StateRunning
 	if end != 0 {
 		out.EndedAt = at(end)
 	}

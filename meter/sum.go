@@ -22,20 +22,44 @@ type Amounts struct {
 	VCPU     Quantity // vCPUs x milliseconds
 	Memory   Quantity // MiB x milliseconds
 	Disk     Quantity // GiB x milliseconds
-	Open     bool     // some of it still runs
+	// Allocated is Instance, VCPU and Memory with the time in which it was kept
+	// but did not run.
+	Allocated Allocated
+	Open      bool // some of it is still counted
 }
 
-func (a *Amounts) add(m cloud.Meter, q Quantity) {
+// Allocated is what instances were kept for, running or not.
+type Allocated struct{ Instance, VCPU, Memory Quantity }
+
+func (a *Amounts) add(m cloud.Meter, s cloud.State, q Quantity) {
+	var ran, kept *Quantity
 	switch m {
 	case cloud.MeterInstance:
-		a.Instance = a.Instance.Plus(q)
+		ran, kept = &a.Instance, &a.Allocated.Instance
 	case cloud.MeterVCPU:
-		a.VCPU = a.VCPU.Plus(q)
+		ran, kept = &a.VCPU, &a.Allocated.VCPU
 	case cloud.MeterMemory:
-		a.Memory = a.Memory.Plus(q)
+		ran, kept = &a.Memory, &a.Allocated.Memory
 	case cloud.MeterDisk:
 		a.Disk = a.Disk.Plus(q)
+		return
+	default:
+		return
 	}
+	*kept = kept.Plus(q)
+	if s.Runs() {
+		*ran = ran.Plus(q)
+	}
+}
+
+func (a *Amounts) plus(b Amounts) {
+	for _, p := range []struct{ to, from *Quantity }{
+		{&a.Instance, &b.Instance}, {&a.VCPU, &b.VCPU}, {&a.Memory, &b.Memory}, {&a.Disk, &b.Disk},
+		{&a.Allocated.Instance, &b.Allocated.Instance}, {&a.Allocated.VCPU, &b.Allocated.VCPU}, {&a.Allocated.Memory, &b.Allocated.Memory},
+	} {
+		*p.to = p.to.Plus(*p.from)
+	}
+	a.Open = a.Open || b.Open
 }
 
 // Sum adds up what the intervals hold of [from, to), by tenant and resource, in
@@ -63,7 +87,7 @@ func Sum(intervals []cloud.Interval, from, to, now time.Time) []Total {
 		if iv.Seq > t.seq {
 			t.seq, t.Resource = iv.Seq, iv.Resource
 		}
-		t.add(iv.Meter, Of(iv.Amount, ms))
+		t.add(iv.Meter, iv.State, Of(iv.Amount, ms))
 		t.Open = t.Open || iv.EndedAt.IsZero()
 	}
 	out := make([]Total, 0, len(sums))
@@ -100,11 +124,7 @@ func ByTenant(totals []Total) []Total {
 			out = append(out, Total{TenantID: t.TenantID})
 			n++
 		}
-		out[n].Instance = out[n].Instance.Plus(t.Instance)
-		out[n].VCPU = out[n].VCPU.Plus(t.VCPU)
-		out[n].Memory = out[n].Memory.Plus(t.Memory)
-		out[n].Disk = out[n].Disk.Plus(t.Disk)
-		out[n].Open = out[n].Open || t.Open
+		out[n].plus(t.Amounts)
 	}
 	return out
 }

@@ -130,7 +130,7 @@ func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
 
 // ran reports whether the instance was last seen with a guest that is on.
 func ran(w cloud.InstanceWish) bool {
-	return w.State == cloud.StateRunning || w.State == cloud.StatePaused
+	return w.State.Runs()
 }
 
 func removesGuest(d Decision) bool {

@@ -231,7 +231,7 @@ func (l *Loop) openGapAtHeartbeat(ctx context.Context) {
 // evidence says when a guest that is found off ended, at best.
 func (l *Loop) evidence(r *cloud.InstanceRecord, w cloud.InstanceWish) {
 	gap := l.gap.Load()
-	runs := r.State == cloud.StateRunning || r.State == cloud.StatePaused
+	runs := r.State.Runs()
 	if gap == 0 || !ran(w) || runs {
 		return
 	}

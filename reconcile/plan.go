@@ -73,7 +73,11 @@ func Plan(w cloud.InstanceWish, s Seen, now time.Time) Decision {
 		r.EndAt, r.Evidence = w.DeletedAt, cloud.EvidenceDeleted
 		return d
 	}
-	r.Readings = cloud.Readings(r.State, r.RunningVCPUs, r.RunningMemoryMiB, w.Root.SizeGiB, r.RootSeen)
+	size := cloud.Size{VCPUs: r.RunningVCPUs, MemoryMiB: r.RunningMemoryMiB, DiskGiB: w.Root.SizeGiB}
+	if !r.State.Runs() {
+		size.VCPUs, size.MemoryMiB = w.VCPUs, w.MemoryMiB
+	}
+	r.Readings = cloud.Readings(r.State, size, r.RootSeen)
 	return d
 }
 

@@ -299,11 +299,16 @@ func (w *world) checkInstance(i cloud.Instance, g cloud.Guest) {
 	for _, iv := range ivs {
 		if iv.EndedAt.IsZero() {
 			open[iv.Meter] = iv.Amount
+			if iv.State != i.State {
+				w.t.Errorf("%s: %s, and its %s is counted as %s", i.Name, i.State, iv.Slot, iv.State)
+			}
 		}
 	}
-	wantOpen := map[cloud.Meter]int64{cloud.MeterDisk: int64(i.DiskGiB)}
+	wantOpen := map[cloud.Meter]int64{
+		cloud.MeterDisk: int64(i.DiskGiB), cloud.MeterInstance: 1,
+		cloud.MeterVCPU: int64(i.VCPUs), cloud.MeterMemory: int64(i.MemoryMiB),
+	}
 	if i.State == cloud.StateRunning {
-		wantOpen[cloud.MeterInstance] = 1
 		wantOpen[cloud.MeterVCPU] = int64(i.RunningVCPUs)
 		wantOpen[cloud.MeterMemory] = int64(i.RunningMemoryMiB)
 	}

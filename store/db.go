@@ -13,11 +13,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
@@ -64,6 +66,10 @@ type DB struct {
 	bell   chan struct{}
 	cache  *instanceCache
 
+	// floor is the instant, in milliseconds, behind the last step of the clock:
+	// nothing is written with an earlier time.
+	floor atomic.Int64
+
 	identities *identities
 	operations *operationBell
 	events     *eventBell
@@ -97,6 +103,9 @@ func OpenWith(path string, o Options) (*DB, error) {
 	if d.reader, err = connect(abs, o, false, o.Readers); err != nil {
 		d.writer.Close()
 		return nil, fmt.Errorf("open database %s for reading: %w", abs, err)
+	}
+	if err := d.openLedger(context.Background()); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }

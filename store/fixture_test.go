@@ -145,7 +145,7 @@ func (w *world) running(i cloud.Instance) cloud.InstanceRecord {
 		ID: i.ID, Generation: i.Generation, State: cloud.StateRunning,
 		ObservedGeneration: i.Generation, ObservedBoots: i.Boots,
 		RunningVCPUs: i.VCPUs, RunningMemoryMiB: i.MemoryMiB, RootSeen: true,
-		Readings: cloud.Readings(cloud.StateRunning, i.VCPUs, i.MemoryMiB, i.DiskGiB, true),
+		Readings: cloud.Readings(cloud.StateRunning, cloud.Size{VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB, DiskGiB: i.DiskGiB}, true),
 		At:       w.now, Evidence: cloud.EvidenceSeen,
 	}
 }
@@ -153,7 +153,7 @@ func (w *world) running(i cloud.Instance) cloud.InstanceRecord {
 func (w *world) stopped(i cloud.Instance) cloud.InstanceRecord {
 	r := w.running(i)
 	r.State, r.RunningVCPUs, r.RunningMemoryMiB = cloud.StateStopped, 0, 0
-	r.Readings = cloud.Readings(cloud.StateStopped, i.VCPUs, i.MemoryMiB, i.DiskGiB, true)
+	r.Readings = cloud.Readings(cloud.StateStopped, cloud.Size{VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB, DiskGiB: i.DiskGiB}, true)
 	return r
 }
 

@@ -192,15 +192,25 @@ func (d *DB) Host(ctx context.Context, id string) (cloud.Host, error) {
 // Heartbeat records that the guests of the host were looked at. It is no change
 // of the host: the revision stays.
 func (d *DB) Heartbeat(ctx context.Context, hostID string, at time.Time) error {
+	return d.Beat(ctx, hostID, at, cloud.ClockAnchor{})
+}
+
+// Beat is Heartbeat with what the ledger's time is tied to then.
+func (d *DB) Beat(ctx context.Context, hostID string, at time.Time, clock cloud.ClockAnchor) error {
 	return d.write(ctx, at, reconciler, "heartbeat", func(t *tx) error {
 		n, err := t.exec(`
 			UPDATE host
 			SET heartbeat_at = ?
 			WHERE id = ?`, stamp(t.now), hostID)
-		if err == nil && n == 0 {
-			err = noHost(hostID)
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return noHost(hostID)
+		case clock.BootID == "":
+			return nil
 		}
-		return err
+		return t.keepClock(hostID, clock)
 	})
 }
 

@@ -164,6 +164,10 @@ func (t *tx) createImage(n cloud.NewImage) error {
 	if err := t.insertImage(n); err != nil {
 		return err
 	}
+	err := t.fact(cloud.UsageFact{TenantID: n.TenantID, Kind: cloud.KindImage, ResourceID: n.ID, Name: n.Name, Labels: n.Labels})
+	if err != nil {
+		return err
+	}
 	t.wished = true
 	return t.event(n.TenantID, cloud.Ref{Kind: cloud.KindImage, ID: n.ID}, n.Name, "image.created",
 		"The image "+n.Name+" is to be imported.", nil)

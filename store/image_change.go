@@ -88,6 +88,14 @@ func (t *tx) changeImage(img cloud.Image, ch cloud.ImageChange) error {
 	if err != nil {
 		return err
 	}
+	was := imageFact(img)
+	is := was
+	is.Name, is.Labels = name, labels
+	if !is.Same(was) {
+		if err := t.fact(is); err != nil {
+			return err
+		}
+	}
 	return t.event(img.TenantID, cloud.Ref{Kind: cloud.KindImage, ID: img.ID}, name, "image.updated", "The image "+name+" was changed.", nil)
 }
 

@@ -51,8 +51,16 @@ func (t *tx) applyWish(k *known, kind cloud.OperationKind, change func(*wish) er
 		return nil, err
 	}
 	after, err := t.instance(w.ID)
-	if err != nil || !w.newer {
+	if err != nil {
 		return after, err
+	}
+	if is := instanceFact(after.instance); !is.Same(instanceFact(k.instance)) {
+		if err := t.fact(is); err != nil {
+			return after, err
+		}
+	}
+	if !w.newer {
+		return after, nil
 	}
 	return after, t.beginOnInstance(kind, k.instance, after)
 }
@@ -79,6 +87,7 @@ func (t *tx) writeWish(w *wish) error {
 		UPDATE instance
 		SET name = ?,
 		    labels = ?,
+		    flavor_id = ?,
 		    vcpus = ?,
 		    memory_mib = ?,
 		    generation = ?,
@@ -94,6 +103,7 @@ func (t *tx) writeWish(w *wish) error {
 		WHERE id = ?`,
 		w.Name,
 		asJSON(w.Labels),
+		w.FlavorID,
 		w.VCPUs,
 		w.MemoryMiB,
 		w.Generation,
@@ -195,6 +205,7 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 		return err
 	}
 	w.VCPUs, w.MemoryMiB = vcpus, memory
+	w.FlavorID = "" // it is of no flavor any more, and is not billed as one
 	w.want()
 	return nil
 }

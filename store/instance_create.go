@@ -96,6 +96,9 @@ func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.fact(instanceFact(k.instance)); err != nil {
+		return nil, err
+	}
 	return k, t.beginOperation(cloud.InstanceOperation(cloud.OperationInstanceCreate, cloud.Instance{}, k.instance))
 }
 
@@ -138,6 +141,9 @@ func (t *tx) fillSize(n *cloud.NewInstance) error {
 		n.VCPUs = or(n.VCPUs, f.VCPUs)
 		n.MemoryMiB = or(n.MemoryMiB, f.MemoryMiB)
 		n.DiskGiB = or(n.DiskGiB, f.DiskGiB)
+		if n.VCPUs != f.VCPUs || n.MemoryMiB != f.MemoryMiB {
+			n.FlavorID = "" // it began as one and is none: it is not billed as one
+		}
 	}
 	if n.VCPUs <= 0 {
 		return invalid("vcpus", "The number of vCPUs is missing; give vcpus, or a flavor.")

@@ -29,6 +29,7 @@ func (d *DB) RecordInstance(ctx context.Context, r cloud.InstanceRecord) error {
 		if err != nil {
 			return err
 		}
+		r.At = t.now
 		ch, err := recordChange(t, k.seen, r)
 		if err != nil || ch.nothing() {
 			return err
@@ -163,9 +164,9 @@ func (s seen) after(r cloud.InstanceRecord) seen {
 	n.boots = max(s.boots, r.ObservedBoots)
 	n.vcpus, n.memoryMiB = r.RunningVCPUs, r.RunningMemoryMiB
 	switch {
-	case !on(r.State):
+	case !r.State.Runs():
 		n.startedAt = time.Time{}
-	case !on(s.state) || s.startedAt.IsZero():
+	case !s.state.Runs() || s.startedAt.IsZero():
 		n.startedAt = r.At
 	}
 	if r.State == cloud.StateGone {
@@ -182,8 +183,6 @@ func (s seen) after(r cloud.InstanceRecord) seen {
 	}
 	return n
 }
-
-func on(s cloud.State) bool { return s == cloud.StateRunning || s == cloud.StatePaused }
 
 // differs reports whether a seen column changed.
 func (s seen) differs(was seen) bool {

@@ -30,7 +30,7 @@ func TestTheLedgerHoldsForAnyHistory(t *testing.T) {
 			r := w.running(i)
 			state := rapid.SampledFrom([]cloud.State{cloud.StateBuilding, cloud.StateRunning, cloud.StatePaused, cloud.StateStopped}).Draw(rt, "state")
 			r.State = state
-			r.Readings = cloud.Readings(state, rapid.IntRange(1, 2).Draw(rt, "vcpus"), 2048, 20, rapid.Bool().Draw(rt, "disk"))
+			r.Readings = cloud.Readings(state, cloud.Size{VCPUs: rapid.IntRange(1, 2).Draw(rt, "vcpus"), MemoryMiB: 2048, DiskGiB: 20}, rapid.Bool().Draw(rt, "disk"))
 			if err := w.RecordInstance(ctx, r); err != nil {
 				rt.Fatalf("record %s at %v: %v", state, w.now, err)
 			}

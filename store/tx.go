@@ -32,7 +32,15 @@ type tx struct {
 	begun []string // operations that the caller may follow
 	ended []string // operations whose waiters are woken after the commit
 
+	floor int64 // nothing is written with an earlier time
+	chain chain // the end of the ledger's chain
+
 	evented map[string]bool // tenants that events were written for
+}
+
+// notBefore is a time in whole milliseconds, floor when it is earlier.
+func notBefore(at time.Time, floor int64) time.Time {
+	return time.UnixMilli(max(at.UnixMilli(), floor)).UTC()
 }
 
 // source is where rows are read from: a transaction or the pool of readers.
@@ -75,7 +83,8 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		return fail(what, err)
 	}
 	defer st.Rollback() // after a commit it does nothing
-	t := &tx{sql: st, ctx: ctx, now: moment(stamp(now)), caller: c, opts: d.opts, onceScope: onceScope(c)}
+	floor := d.floor.Load()
+	t := &tx{sql: st, ctx: ctx, now: notBefore(now, floor), floor: floor, caller: c, opts: d.opts, onceScope: onceScope(c)}
 	if err := t.replay(); err != nil {
 		return fail(what, err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"lodge/cloud"
 )
@@ -56,21 +57,32 @@ func (t *tx) writeMeters(tenantID, resourceID, resource string, ch cloud.MeterCh
 		}
 	}
 	for _, iv := range ch.Close {
-		_, err := t.exec(`
-			UPDATE usage_interval
-			SET ended_at = ?,
-			    evidence = ?
-			WHERE seq = ?`, stamp(iv.EndedAt), string(iv.Evidence), iv.Seq)
-		if err != nil {
+		if err := t.closeInterval(iv); err != nil {
 			return err
 		}
 	}
-	for _, r := range ch.Open {
-		if err := t.openInterval(tenantID, resourceID, resource, r); err != nil {
+	for _, o := range ch.Open {
+		if err := t.openInterval(tenantID, resourceID, resource, o); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// closeInterval closes a row once and covers it.
+func (t *tx) closeInterval(iv cloud.Interval) error {
+	_, err := t.exec(`
+		UPDATE usage_interval
+		SET ended_at = ?,
+		    evidence = ?
+		WHERE seq = ?`, stamp(iv.EndedAt), string(iv.Evidence), iv.Seq)
+	if err != nil {
+		return err
+	}
+	if err := t.recountFrom(iv.TenantID, iv.EndedAt); err != nil {
+		return err
+	}
+	return t.seal(cloud.SealInterval, iv.Seq, iv.Sealed())
 }
 
 // dropInterval removes an open interval that would have no length, after it was
@@ -99,24 +111,64 @@ func (t *tx) dropInterval(iv cloud.Interval) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM usage_interval WHERE seq = ?`, iv.Seq)
-	return err
+	if _, err = t.exec(`DELETE FROM usage_interval WHERE seq = ?`, iv.Seq); err != nil {
+		return err
+	}
+	if err := t.recountFrom(iv.TenantID, iv.StartedAt); err != nil {
+		return err
+	}
+	return t.seal(cloud.SealDrop, iv.Seq, dropOf(iv).Sealed())
 }
 
-// openInterval opens an interval now, or where the last one of the meter ended
-// when the clock was set back since: time is never counted twice.
-func (t *tx) openInterval(tenantID, resourceID, resource string, r cloud.Reading) error {
+func dropOf(iv cloud.Interval) cloud.UsageDrop {
+	return cloud.UsageDrop{
+		Seq: iv.Seq, TenantID: iv.TenantID, ResourceID: iv.ResourceID, Slot: iv.Slot, Meter: iv.Meter,
+		Amount: iv.Amount, StartedAt: iv.StartedAt, DroppedAt: iv.EndedAt,
+	}
+}
+
+const dropQuery = `
+		SELECT
+		  seq,
+		  tenant_id,
+		  resource_id,
+		  slot,
+		  meter,
+		  amount,
+		  started_at,
+		  dropped_at
+		FROM usage_drop`
+
+func scanDrop(rows *sql.Rows) (d cloud.UsageDrop, err error) {
+	var started, dropped sql.NullInt64
+	err = rows.Scan(
+		&d.Seq,
+		&d.TenantID,
+		&d.ResourceID,
+		&d.Slot,
+		&d.Meter,
+		&d.Amount,
+		&started,
+		&dropped,
+	)
+	d.StartedAt, d.DroppedAt = moment(started), moment(dropped)
+	return d, err
+}
+
+// openInterval opens an interval, or where the last one of the meter ended when
+// that is later: time is never counted twice.
+func (t *tx) openInterval(tenantID, resourceID, resource string, o cloud.Opening) error {
 	var last sql.NullInt64
 	err := t.row(`
 		SELECT MAX(ended_at)
 		FROM usage_interval
 		WHERE resource_id = ?
 		  AND slot = ?
-		  AND meter = ?`, resourceID, r.Slot, string(r.Meter)).Scan(&last)
+		  AND meter = ?`, resourceID, o.Slot, string(o.Meter)).Scan(&last)
 	if err != nil {
 		return err
 	}
-	from := t.now.UnixMilli()
+	from := max(o.From.UnixMilli(), t.floor)
 	if last.Valid {
 		from = max(from, last.Int64)
 	}
@@ -134,13 +186,16 @@ func (t *tx) openInterval(tenantID, resourceID, resource string, r cloud.Reading
 		tenantID,
 		resourceID,
 		resource,
-		r.Slot,
-		string(r.Meter),
-		r.Amount,
-		string(r.State),
+		o.Slot,
+		string(o.Meter),
+		o.Amount,
+		string(o.State),
 		from,
 	)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.recountFrom(tenantID, time.UnixMilli(from))
 }
 
 // UsageIntervals returns the intervals of the ledger that touch [f.From, f.To),

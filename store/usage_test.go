@@ -44,10 +44,10 @@ func TestTheLedgerFollowsWhatWasSeen(t *testing.T) {
 	w.must(err)
 	w.record(w.running(i))
 	want := []string{
-		"cpu=1 running 1-3", "cpu=4 running 4-open",
+		"cpu=1 running 1-3", "cpu=1 stopped 3-4", "cpu=4 running 4-open",
 		"disk:root=20 running 1-3", "disk:root=20 running 4-open", "disk:root=20 stopped 3-4",
-		"instance=1 running 1-3", "instance=1 running 4-open",
-		"memory=2048 running 1-3", "memory=2048 running 4-open",
+		"instance=1 running 1-3", "instance=1 running 4-open", "instance=1 stopped 3-4",
+		"memory=2048 running 1-3", "memory=2048 running 4-open", "memory=2048 stopped 3-4",
 	}
 	if got := w.ledger(i.ID); !slices.Equal(got, want) {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -61,11 +61,15 @@ func TestWhatEndedUnseenEndsWithTheEvidence(t *testing.T) {
 	r.At, r.EndAt, r.Evidence = w.later(time.Hour), noon.Add(10*time.Minute), cloud.EvidenceHeartbeat
 	w.record(r)
 	for _, iv := range w.intervals(i.ID) {
-		switch {
-		case iv.Slot == "cpu" && (!iv.EndedAt.Equal(noon.Add(10*time.Minute)) || iv.Evidence != cloud.EvidenceHeartbeat):
-			t.Fatalf("got %+v", iv)
-		case iv.Slot == "disk:root" && iv.State == cloud.StateRunning && (!iv.EndedAt.Equal(w.now) || iv.Evidence != cloud.EvidenceSeen):
-			t.Fatalf("got %+v", iv)
+		switch end := noon.Add(10 * time.Minute); iv.State {
+		case cloud.StateRunning:
+			if !iv.EndedAt.Equal(end) || iv.Evidence != cloud.EvidenceHeartbeat {
+				t.Fatalf("got %+v", iv)
+			}
+		case cloud.StateStopped:
+			if !iv.StartedAt.Equal(end) || !iv.EndedAt.IsZero() {
+				t.Fatalf("what is kept does not go on where the run ended: %+v", iv)
+			}
 		}
 	}
 }
@@ -74,7 +78,7 @@ func TestTwoChangesInOneMillisecondLeaveNoEmptyInterval(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
 	w.record(w.stopped(i))
-	want := []string{"disk:root=20 stopped 0-open"}
+	want := []string{"cpu=1 stopped 0-open", "disk:root=20 stopped 0-open", "instance=1 stopped 0-open", "memory=2048 stopped 0-open"}
 	if got := w.ledger(i.ID); !slices.Equal(got, want) {
 		t.Fatalf("got %v", got)
 	}
@@ -113,7 +117,9 @@ func TestTheLedgersGuardsHold(t *testing.T) {
 	w := newWorld(t)
 	i := w.run("web1")
 	w.later(time.Hour)
-	w.record(w.stopped(i)) // three closed rows, one of them the disk; one open
+	r := w.stopped(i)
+	r.State, r.Readings = cloud.StateError, cloud.Readings(cloud.StateError, cloud.Size{DiskGiB: i.DiskGiB}, true)
+	w.record(r) // four closed rows, one of them the disk; one open
 	db := raw(t, w.path)
 	const columns = `INSERT INTO usage_interval (tenant_id, resource_id, resource, slot, meter, amount, state, started_at, ended_at, evidence) `
 	const same = `SELECT tenant_id, resource_id, resource, slot, meter, amount, state, `
@@ -189,7 +195,7 @@ func TestUsageIsNarrowedByPeriodTenantAndInstance(t *testing.T) {
 	acme := w.newTenant("acme")
 	i := w.run("web1")
 	w.later(time.Hour)
-	w.record(w.stopped(i)) // running 12:00-13:00, disk stopped from 13:00
+	w.record(w.stopped(i)) // running 12:00-13:00, stopped from 13:00
 	count := func(c cloud.Caller, f cloud.UsageFilter) int {
 		ivs, err := w.UsageIntervals(ctx, c, f)
 		w.must(err)
@@ -202,15 +208,15 @@ func TestUsageIsNarrowedByPeriodTenantAndInstance(t *testing.T) {
 		f    cloud.UsageFilter
 		want int
 	}{
-		{"all", operator, cloud.UsageFilter{}, 5},
-		{"the tenant's", member, cloud.UsageFilter{}, 5},
+		{"all", operator, cloud.UsageFilter{}, 8},
+		{"the tenant's", member, cloud.UsageFilter{}, 8},
 		{"another tenant's", other, cloud.UsageFilter{}, 0},
-		{"of the instance", operator, cloud.UsageFilter{InstanceID: i.ID}, 5},
+		{"of the instance", operator, cloud.UsageFilter{InstanceID: i.ID}, 8},
 		{"of another tenant and the instance", operator, cloud.UsageFilter{TenantID: acme.ID, InstanceID: i.ID}, 0},
 		{"before", operator, cloud.UsageFilter{To: noon}, 0},
 		{"the first millisecond", operator, cloud.UsageFilter{To: noon.Add(time.Millisecond)}, 4},
-		{"from the end on", operator, cloud.UsageFilter{From: noon.Add(time.Hour)}, 1},
-		{"across the end", operator, cloud.UsageFilter{From: noon.Add(time.Hour - time.Millisecond)}, 5},
+		{"from the end on", operator, cloud.UsageFilter{From: noon.Add(time.Hour)}, 4},
+		{"across the end", operator, cloud.UsageFilter{From: noon.Add(time.Hour - time.Millisecond)}, 8},
 		{"within", operator, cloud.UsageFilter{From: noon.Add(time.Minute), To: noon.Add(2 * time.Minute)}, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

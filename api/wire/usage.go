@@ -37,5 +37,20 @@ type Amounts struct {
 	MemoryMiBMS string `json:"memory_mib_ms"` // MiB x milliseconds
 	DiskGiBMS   string `json:"disk_gib_ms"`   // GiB x milliseconds
 
-	Open bool `json:"open"` // some of it still runs
+	// Allocated is instances, vCPUs and memory with the time in which they were
+	// kept but did not run.
+	Allocated Allocated `json:"allocated"`
+
+	Open bool `json:"open"` // some of it still runs, or is still kept
+}
+
+// Allocated is what instances were kept for, running or not. Exact as Amounts.
+type Allocated struct {
+	InstanceHours  string `json:"instance_hours"`
+	VCPUHours      string `json:"vcpu_hours"`
+	MemoryGiBHours string `json:"memory_gib_hours"`
+
+	InstanceMS  string `json:"instance_ms"`   // milliseconds
+	VCPUMS      string `json:"vcpu_ms"`       // vCPUs x milliseconds
+	MemoryMiBMS string `json:"memory_mib_ms"` // MiB x milliseconds
 }

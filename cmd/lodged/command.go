@@ -168,7 +168,7 @@ func (f *flags) daemon() (daemon.Config, error) {
 		RateLimit: f.rateLimit, RateBurst: f.rateBurst, Origins: f.origins,
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
-		Now: time.Now, NewID: uuid.NewString, Log: log, Out: os.Stdout,
+		Now: time.Now, Clocks: daemon.ReadClocks, NewID: uuid.NewString, Log: log, Out: os.Stdout,
 		Listen: f.listen, PlainHTTP: f.plainHTTP,
 		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen, OTLPEndpoint: f.otlpEndpoint,
 		TLS: cert.Options{Hosts: f.tlsHosts, CertFile: f.tlsCert, KeyFile: f.tlsKey},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lodge/cert"
+	"lodge/meter"
 )
 
 // Config is everything a daemon is told. The flags of lodged fill it, and tests
@@ -50,9 +51,12 @@ type Config struct {
 	Version string
 	Commit  string // of the source it was built from, "" unknown
 	Now     func() time.Time
-	NewID   func() string
-	Log     *slog.Logger
-	Out     io.Writer // what is said once and is for no log
+	// Clocks are the clocks of this machine; with them the time that is written
+	// down does not follow a wall clock that is set. Nil: it is what Now says.
+	Clocks func() (meter.Tick, error)
+	NewID  func() string
+	Log    *slog.Logger
+	Out    io.Writer // what is said once and is for no log
 }
 
 func (c Config) path(elem ...string) string {

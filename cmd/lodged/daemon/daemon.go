@@ -20,6 +20,7 @@ import (
 	"lodge/cert"
 	"lodge/cloud"
 	"lodge/fetch"
+	"lodge/meter"
 	"lodge/reconcile"
 	"lodge/store"
 )
@@ -42,6 +43,7 @@ type Daemon struct {
 	signOn   api.SignOn // nil: no identity provider
 	watched  watched
 
+	clock    *timekeeper // nil: the time is what the configuration says
 	started  time.Time
 	stopping chan struct{} // closed when no new work is taken
 	unknown  string        // id of this host while the hypervisor has not said what it is
@@ -93,6 +95,13 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	hostID, err := hostID(context.Background(), cfg, d.db)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Clocks != nil {
+		if d.clock, err = newTimekeeper(context.Background(), d.db, hostID, cfg.Clocks, cfg.Log); err != nil {
+			return nil, err
+		}
+		cfg.Now = d.clock.Now
+		d.cfg.Now, d.started = cfg.Now, cfg.Now()
 	}
 	if d.host, err = openHands(cfg, d.watched.observe); err != nil {
 		return nil, err
@@ -216,11 +225,15 @@ func (d *Daemon) learn(ctx context.Context) {
 }
 
 func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
+	var hosts reconcile.Hosts = d.db
+	if d.clock != nil {
+		hosts = clocked{d.db, d.clock}
+	}
 	return reconcile.New(reconcile.Options{
 		HostID: hostID,
 		Guests: d.host.guests, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
-		Instances: d.db, Networks: d.db, Images: d.db, Hosts: d.db, Bell: d.db.Bell(),
+		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
 	})
@@ -263,6 +276,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	forgotten := make(chan struct{})
 	go func() { defer close(forgotten); d.forgetOperations(work) }()
 	go func() { worked <- d.loop.Run(work) }()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		(&meter.Closer{Books: d.db, Now: d.cfg.Now, Log: log}).Run(work)
+	}()
 	learned := make(chan struct{})
 	go func() { defer close(learned); d.learn(work) }()
 
@@ -289,6 +307,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	<-learned
 	<-usage
 	<-forgotten
+	<-closed
 	err = errors.Join(err, <-worked, d.Close())
 	log.Info("stopped")
 	return err

@@ -1,0 +1,174 @@
+package cloud
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"time"
+)
+
+// UsageFact says what a resource was called and how it was labelled from an
+// instant on, until its next fact. Reports by label and prices by flavor read
+// it: what an object is called today changes no past hour.
+type UsageFact struct {
+	Seq        int64
+	TenantID   string
+	Kind       Kind
+	ResourceID string
+	Name       string
+	Flavor     string // "" when the size was given in numbers
+	Labels     map[string]string
+	Since      time.Time
+}
+
+// Same reports whether both say the same, whenever they began.
+func (f UsageFact) Same(o UsageFact) bool {
+	return f.TenantID == o.TenantID && f.Kind == o.Kind && f.ResourceID == o.ResourceID &&
+		f.Name == o.Name && f.Flavor == o.Flavor && maps.Equal(f.Labels, o.Labels)
+}
+
+// ClockStep is a jump of the wall clock, as lodge found it.
+type ClockStep struct {
+	Seq    int64
+	HostID string
+	At     time.Time // of the ledger, before
+	Wall   time.Time // of the machine, behind it
+	// Adopted: the ledger's time jumped too, and all that was counted ended at At
+	// and went on at Wall. Else it goes on from At, ahead of the machine's.
+	Adopted bool
+}
+
+// ClockAnchor ties the ledger's time to the host's clock since boot, which no
+// step of the wall clock moves: CLOCK_BOOTTIME of clock_gettime(2).
+type ClockAnchor struct {
+	BootID string // of /proc/sys/kernel/random/boot_id
+	Boot   time.Duration
+	At     time.Time
+}
+
+// UsageDrop is an interval that would have had no length. It left its numbers
+// here when its row went.
+type UsageDrop struct {
+	Seq        int64 // of the interval that went
+	TenantID   string
+	ResourceID string
+	Slot       string
+	Meter      Meter
+	Amount     int64
+	StartedAt  time.Time
+	DroppedAt  time.Time
+}
+
+// UsageHour is what a tenant used in one hour: how many lines, the digest of
+// them all, and the sums by meter. A later revision is a correction of what was
+// found out after the hour was closed.
+type UsageHour struct {
+	Seq      int64
+	Hour     time.Time // its beginning, UTC
+	TenantID string
+	Revision int
+	Lines    int
+	Digest   [sha256.Size]byte
+	// Totals are amounts times milliseconds, as decimal text: of what runs by
+	// meter ("vcpu"), of what is allocated beside it with its state
+	// ("vcpu/stopped").
+	Totals   map[string]string
+	ClosedAt time.Time
+}
+
+// SealKind says what a link of the ledger's chain covers.
+type SealKind string
+
+// The kinds of link.
+const (
+	SealInterval SealKind = "interval" // when it was closed
+	SealDrop     SealKind = "drop"
+	SealFact     SealKind = "fact"
+	SealStep     SealKind = "step"
+	SealHour     SealKind = "hour"
+)
+
+// UsageSeal is a link of the ledger's chain: its hash covers the hash before it
+// and the whole row that it names, so that no row can be changed, and none taken
+// out or put in, without every later hash becoming another.
+type UsageSeal struct {
+	N    int64 // counts from 1 without gaps
+	Kind SealKind
+	Ref  int64 // seq of the row
+	Hash [sha256.Size]byte
+}
+
+// Seal is the hash of the link behind prev, which is zero for the first one.
+func Seal(prev [sha256.Size]byte, kind SealKind, row []byte) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write(prev[:])
+	h.Write([]byte(kind))
+	h.Write([]byte{0})
+	h.Write(row)
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return sum
+}
+
+// row is the values of a row as the chain sees them: a JSON array, so that no
+// two of them can run together.
+func row(values ...any) []byte {
+	b, err := json.Marshal(values)
+	if err != nil {
+		panic(err) // numbers, text and maps of text always marshal
+	}
+	return b
+}
+
+// Sealed is a closed interval as the chain covers it.
+func (iv Interval) Sealed() []byte {
+	return row(iv.Seq, iv.TenantID, iv.ResourceID, iv.Resource, iv.Slot, iv.Meter, iv.Amount, iv.State,
+		iv.StartedAt.UnixMilli(), iv.EndedAt.UnixMilli(), iv.Evidence)
+}
+
+// Sealed is the drop as the chain covers it.
+func (d UsageDrop) Sealed() []byte {
+	return row(d.Seq, d.TenantID, d.ResourceID, d.Slot, d.Meter, d.Amount, d.StartedAt.UnixMilli(), d.DroppedAt.UnixMilli())
+}
+
+// Sealed is the fact as the chain covers it.
+func (f UsageFact) Sealed() []byte {
+	return row(f.Seq, f.TenantID, f.Kind, f.ResourceID, f.Name, f.Flavor, f.Labels, f.Since.UnixMilli())
+}
+
+// Sealed is the step as the chain covers it.
+func (s ClockStep) Sealed() []byte {
+	return row(s.Seq, s.HostID, s.At.UnixMilli(), s.Wall.UnixMilli(), s.Adopted)
+}
+
+// Sealed is the hour as the chain covers it.
+func (h UsageHour) Sealed() []byte {
+	return row(h.Seq, h.Hour.UnixMilli(), h.TenantID, h.Revision, h.Lines, h.Digest[:], h.Totals, h.ClosedAt.UnixMilli())
+}
+
+// Ledger is the whole ledger as of one moment. Each method calls f with one row
+// after the other and ends with the first error.
+type Ledger interface {
+	Intervals(f func(Interval) error) error // by beginning
+	Drops(f func(UsageDrop) error) error
+	Facts(f func(UsageFact) error) error
+	Steps(f func(ClockStep) error) error
+	Hours(f func(UsageHour) error) error    // by hour, tenant and revision
+	Recounts(f func(UsageHour) error) error // Hour and TenantID of closed hours that are to be corrected
+	// Seals gives each link with the row that it names, as Sealed makes it; nil
+	// when there is no such row.
+	Seals(f func(s UsageSeal, row []byte) error) error
+	// Unsealed gives what the chain should cover and does not.
+	Unsealed(f func(kind SealKind, ref int64) error) error
+	// Orphans gives the open intervals of what is not there, or not any more.
+	Orphans(f func(Interval) error) error
+	// LastSeq is the highest seq that an interval was ever given.
+	LastSeq() (int64, error)
+	// Closed is from when on and until when hours are closed; zero for none.
+	Closed() (from, to time.Time, err error)
+}
+
+// CountHour makes an hour of a tenant from the intervals that touch it. It is a
+// pure function of them, so the same hour comes out whenever it is computed.
+// What is still open counts up to the hour's end.
+type CountHour func(tenantID string, hour time.Time, intervals []Interval) UsageHour

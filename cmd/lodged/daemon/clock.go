@@ -1,0 +1,155 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lodge/cloud"
+	"lodge/meter"
+	"lodge/store"
+)
+
+// ReadClocks reads the clocks of this machine. The wall clock is read between
+// two looks at the other one, the closer together the better: an interruption
+// must not be taken for a step.
+func ReadClocks() (meter.Tick, error) {
+	boot, err := bootID()
+	if err != nil {
+		return meter.Tick{}, err
+	}
+	best := meter.Tick{BootID: boot}
+	for spread := time.Duration(-1); spread < 0 || spread > 5*time.Millisecond; {
+		before, err := sinceBoot()
+		if err != nil {
+			return meter.Tick{}, err
+		}
+		wall := time.Now()
+		after, err := sinceBoot()
+		if err != nil {
+			return meter.Tick{}, err
+		}
+		spread = after - before
+		best.Wall, best.Boot = wall, before+spread/2
+	}
+	return best, nil
+}
+
+// bootID does not change while the machine is up: random(4).
+var bootID = sync.OnceValues(func() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b)), err
+})
+
+func sinceBoot() (time.Duration, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0, fmt.Errorf("clock_gettime: %w", err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// timekeeper has the ledger's time, by which everything is written down: it runs
+// with the clock since boot, so that a wall clock that is set makes no interval
+// longer or shorter.
+type timekeeper struct {
+	db     *store.DB
+	hostID string
+	read   func() (meter.Tick, error)
+	log    *slog.Logger
+
+	mu     sync.RWMutex
+	anchor cloud.ClockAnchor
+
+	settling sync.Mutex
+	told     time.Duration // how far back the wall clock was when that was last written down
+}
+
+func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func() (meter.Tick, error), log *slog.Logger) (*timekeeper, error) {
+	saved, known, err := db.Clock(ctx, hostID)
+	if err != nil {
+		return nil, err
+	}
+	tick, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return &timekeeper{db: db, hostID: hostID, read: read, log: log, anchor: meter.Begin(saved, known, tick)}, nil
+}
+
+// Now is the ledger's time.
+func (k *timekeeper) Now() time.Time {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	t, err := k.read()
+	if err != nil { // the kernel has refused both clocks: there is no better time than the last one
+		return k.anchor.At
+	}
+	return meter.Time(k.anchor, t)
+}
+
+// Heartbeat writes down that all guests were looked at, and what the clocks
+// showed. Right behind it is the moment to follow a wall clock that was set:
+// what ended before has just been written down.
+func (k *timekeeper) Heartbeat(ctx context.Context, hostID string, at time.Time) error {
+	t, err := k.read()
+	if err != nil {
+		return err
+	}
+	k.settling.Lock()
+	defer k.settling.Unlock()
+	k.mu.RLock()
+	anchor := k.anchor
+	k.mu.RUnlock()
+	step, _, stepped := meter.Step(anchor, t)
+	if err := k.db.Beat(ctx, hostID, at, cloud.ClockAnchor{BootID: t.BootID, Boot: t.Boot, At: step.At}); err != nil {
+		return err
+	}
+	if !stepped {
+		k.told = 0
+		return nil
+	}
+	if back := step.At.Sub(step.Wall); !step.Adopted {
+		if off := back - k.told; off > -meter.StepTolerance && off < meter.StepTolerance {
+			return nil
+		}
+		k.told = back
+	}
+	return k.follow(ctx, hostID)
+}
+
+// follow writes a step down, and takes the new time when it is adopted. Who has
+// asked for the time before and writes behind it is taken to the step's end by
+// the store.
+func (k *timekeeper) follow(ctx context.Context, hostID string) error {
+	t, err := k.read() // anew: what was written since is before the step
+	if err != nil {
+		return err
+	}
+	step, after, _ := meter.Step(k.anchor, t)
+	step.HostID = hostID
+	k.log.Warn("the clock was set", "ledger", step.At, "clock", step.Wall, "followed", step.Adopted)
+	if err := k.db.StepClock(ctx, step, after); err != nil {
+		return fmt.Errorf("follow the clock: %w", err)
+	}
+	k.mu.Lock()
+	k.anchor = after
+	k.mu.Unlock()
+	return nil
+}
+
+// clocked is the store for a loop whose heartbeats keep the time.
+type clocked struct {
+	*store.DB
+	keeper *timekeeper
+}
+
+func (c clocked) Heartbeat(ctx context.Context, hostID string, at time.Time) error {
+	return c.keeper.Heartbeat(ctx, hostID, at)
+}

@@ -1,0 +1,85 @@
+package meter
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"lodge/cloud"
+)
+
+// Line is what one slot of a resource used in an hour, in one state.
+type Line struct {
+	ResourceID string
+	Slot       string
+	Meter      cloud.Meter
+	State      cloud.State
+	Quantity   Quantity
+}
+
+// HourLines makes the lines of the hour that begins at hour: from the intervals
+// alone, in one order, each slot and state once. What is open counts up to the
+// hour's end.
+func HourLines(intervals []cloud.Interval, hour time.Time) []Line {
+	type key struct {
+		resource, slot string
+		meter          cloud.Meter
+		state          cloud.State
+	}
+	end := hour.Add(time.Hour)
+	sums := map[key]Quantity{}
+	for _, iv := range intervals {
+		if ms, _ := overlap(iv, hour, end, end); ms > 0 {
+			k := key{iv.ResourceID, iv.Slot, iv.Meter, iv.State}
+			sums[k] = sums[k].Plus(Of(iv.Amount, ms))
+		}
+	}
+	out := make([]Line, 0, len(sums))
+	for k, q := range sums {
+		out = append(out, Line{k.resource, k.slot, k.meter, k.state, q})
+	}
+	slices.SortFunc(out, func(a, b Line) int {
+		return cmp.Or(cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot),
+			cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.State, b.State))
+	})
+	return out
+}
+
+// Hour is the closed hour of a tenant as it is kept: a cloud.CountHour.
+func Hour(tenantID string, hour time.Time, intervals []cloud.Interval) cloud.UsageHour {
+	lines := HourLines(intervals, hour)
+	h := cloud.UsageHour{Hour: hour, TenantID: tenantID, Lines: len(lines), Totals: map[string]string{}}
+	digest := sha256.New()
+	sums := map[string]Quantity{}
+	var line []byte
+	for _, l := range lines {
+		line = l.append(line[:0])
+		digest.Write(line)
+		name := totalName(l.Meter, l.State)
+		sums[name] = sums[name].Plus(l.Quantity)
+	}
+	digest.Sum(h.Digest[:0])
+	for name, q := range sums {
+		h.Totals[name] = q.String()
+	}
+	return h
+}
+
+// totalName is the name of a sum in cloud.UsageHour.
+func totalName(m cloud.Meter, s cloud.State) string {
+	if s.Runs() {
+		return string(m)
+	}
+	return string(m) + "/" + string(s)
+}
+
+// append adds the line as the digest covers it: a JSON array and a line feed.
+func (l Line) append(b []byte) []byte {
+	text, err := json.Marshal([]string{l.ResourceID, l.Slot, string(l.Meter), string(l.State), l.Quantity.String()})
+	if err != nil {
+		panic(err) // text always marshals
+	}
+	return append(append(b, text...), '\n')
+}

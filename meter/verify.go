@@ -1,0 +1,161 @@
+package meter
+
+import (
+	"fmt"
+	"math/big"
+	"time"
+
+	"lodge/cloud"
+)
+
+// Finding is something in the ledger that cannot be.
+type Finding struct {
+	Check   Check
+	Table   string
+	Row     int64 // its seq, or the number of a link; 0 when it is about no single row
+	Message string
+}
+
+// Check names what was looked at.
+type Check string
+
+// The checks.
+const (
+	CheckChain        Check = "chain"        // a row or a link is not what it was when it was sealed
+	CheckSeq          Check = "seq"          // a row is missing
+	CheckOverlap      Check = "overlap"      // two intervals of a slot count the same time
+	CheckOrphan       Check = "orphan"       // something is counted that is not there
+	CheckHour         Check = "hour"         // a closed hour is not what its intervals make
+	CheckConservation Check = "conservation" // the hours together are not what the intervals are
+)
+
+// Report is what Verify has found.
+type Report struct {
+	Intervals, Hours, Links int64
+	// Pending is how many closed hours wait for their correction; they were not
+	// compared.
+	Pending  int64
+	From, To time.Time       // of the closed hours
+	Head     cloud.UsageSeal // the last link: whoever keeps its hash can tell later whether rows at the end were cut off
+	Findings []Finding       // the first ones
+	Wrong    int64           // all of them
+}
+
+// maxFindings bounds a report: of a ledger that is wrong throughout the first
+// ones say enough.
+const maxFindings = 200
+
+func (r *Report) add(c Check, table string, row int64, format string, args ...any) {
+	r.Wrong++
+	if len(r.Findings) < maxFindings {
+		r.Findings = append(r.Findings, Finding{c, table, row, fmt.Sprintf(format, args...)})
+	}
+}
+
+// Verify computes everything in the ledger again that can be computed, and says
+// what differs. An error means that it could not be read.
+func Verify(l cloud.Ledger) (Report, error) {
+	v := verification{ledger: l}
+	for _, check := range []func() error{v.chain, v.orphans, v.hours} {
+		if err := check(); err != nil {
+			return v.Report, err
+		}
+	}
+	return v.Report, nil
+}
+
+type verification struct {
+	Report
+	ledger cloud.Ledger
+}
+
+// chain computes every hash, and looks for rows without a link.
+func (v *verification) chain() error {
+	err := v.ledger.Seals(func(s cloud.UsageSeal, row []byte) error {
+		v.Links++
+		if s.N != v.Head.N+1 {
+			v.add(CheckChain, "usage_seal", s.N, "The link before it has the number %d.", v.Head.N)
+		}
+		switch {
+		case row == nil:
+			v.add(CheckChain, table(s.Kind), s.Ref, "The chain has a row of %s with this number, and it is not there.", s.Kind)
+		case cloud.Seal(v.Head.Hash, s.Kind, row) != s.Hash:
+			v.add(CheckChain, table(s.Kind), s.Ref, "Link %d does not fit: this row, the link or one before it was changed.", s.N)
+		}
+		v.Head = s
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.ledger.Unsealed(func(kind cloud.SealKind, ref int64) error {
+		v.add(CheckChain, table(kind), ref, "The row is not covered by the chain: it was put in beside lodge.")
+		return nil
+	})
+}
+
+func table(k cloud.SealKind) string {
+	if k == cloud.SealStep {
+		return "usage_clock_step"
+	}
+	return "usage_" + string(k)
+}
+
+func (v *verification) orphans() error {
+	return v.ledger.Orphans(func(iv cloud.Interval) error {
+		v.add(CheckOrphan, "usage_interval", iv.Seq, "%s of %s is still counted, and there is no such object of the tenant any more.", iv.Slot, iv.ResourceID)
+		return nil
+	})
+}
+
+// hours goes through all intervals once, by their beginning: it looks for
+// overlaps and missing rows, and makes each closed hour again.
+func (v *verification) hours() error {
+	kept, err := v.keptHours()
+	if err != nil {
+		return err
+	}
+	if v.From, v.To, err = v.ledger.Closed(); err != nil {
+		return err
+	}
+	s := sweep{v: v, kept: kept, hour: v.From, ends: map[slotKey]cloud.Interval{}, sums: map[sumKey]*big.Int{}}
+	if err := v.ledger.Intervals(s.take); err != nil {
+		return err
+	}
+	for s.hour.Before(v.To) {
+		s.closeHour()
+	}
+	s.conserve()
+	var drops int64
+	if err := v.ledger.Drops(func(cloud.UsageDrop) error { drops++; return nil }); err != nil {
+		return err
+	}
+	last, err := v.ledger.LastSeq()
+	if err == nil && v.Intervals+drops != last {
+		v.add(CheckSeq, "usage_interval", 0, "%d rows were written, and there are %d and %d drops: %d are missing.", last, v.Intervals, drops, last-v.Intervals-drops)
+	}
+	return err
+}
+
+type hourKey struct {
+	tenant string
+	hour   int64
+}
+
+// keptHours are the last revisions of the closed hours but for those that are to
+// be corrected, which are nil.
+func (v *verification) keptHours() (map[hourKey]*cloud.UsageHour, error) {
+	kept := map[hourKey]*cloud.UsageHour{}
+	err := v.ledger.Hours(func(h cloud.UsageHour) error {
+		kept[hourKey{h.TenantID, h.Hour.UnixMilli()}] = &h
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return kept, v.ledger.Recounts(func(h cloud.UsageHour) error {
+		v.Pending++
+		kept[hourKey{h.TenantID, h.Hour.UnixMilli()}] = nil
+		return nil
+	})
+}

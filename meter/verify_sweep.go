@@ -1,0 +1,123 @@
+package meter
+
+import (
+	"cmp"
+	"math/big"
+	"slices"
+	"time"
+
+	"lodge/cloud"
+)
+
+type slotKey struct {
+	resource, slot string
+	meter          cloud.Meter
+}
+
+type sumKey struct{ tenant, name string }
+
+// sweep is a pass over the intervals in the order of their beginning. Those that
+// touch the present hour are live.
+type sweep struct {
+	v    *verification
+	kept map[hourKey]*cloud.UsageHour
+	hour time.Time // the next one to be made
+	live []cloud.Interval
+	ends map[slotKey]cloud.Interval // the last interval of each slot
+	sums map[sumKey]*big.Int        // what the intervals are, less what the hours say
+}
+
+func (s *sweep) take(iv cloud.Interval) error {
+	s.v.Intervals++
+	k := slotKey{iv.ResourceID, iv.Slot, iv.Meter}
+	if last, ok := s.ends[k]; ok && (last.EndedAt.IsZero() || last.EndedAt.After(iv.StartedAt)) {
+		s.v.add(CheckOverlap, "usage_interval", iv.Seq, "%s of %s is counted from %s on although row %d counts it too.",
+			iv.Slot, iv.ResourceID, iv.StartedAt.Format(time.RFC3339Nano), last.Seq)
+	}
+	s.ends[k] = iv
+	if ms, _ := overlap(iv, s.v.From, s.v.To, s.v.To); ms > 0 {
+		s.sum(iv.TenantID, totalName(iv.Meter, iv.State), Of(iv.Amount, ms).String(), 1)
+	}
+	for s.hour.Before(s.v.To) && !iv.StartedAt.Before(s.hour.Add(time.Hour)) {
+		s.closeHour()
+	}
+	s.live = append(s.live, iv)
+	return nil
+}
+
+func (s *sweep) sum(tenant, name, amount string, sign int64) {
+	n, ok := new(big.Int).SetString(amount, 10)
+	if !ok {
+		return // the digest of the hour tells of it
+	}
+	k := sumKey{tenant, name}
+	if s.sums[k] == nil {
+		s.sums[k] = new(big.Int)
+	}
+	s.sums[k].Add(s.sums[k], n.Mul(n, big.NewInt(sign)))
+}
+
+// closeHour makes the present hour from the live intervals and compares.
+func (s *sweep) closeHour() {
+	hour := s.hour
+	s.hour = hour.Add(time.Hour)
+	s.live = slices.DeleteFunc(s.live, func(iv cloud.Interval) bool {
+		return !iv.EndedAt.IsZero() && !iv.EndedAt.After(hour)
+	})
+	slices.SortStableFunc(s.live, func(a, b cloud.Interval) int { return cmp.Compare(a.TenantID, b.TenantID) })
+	for rest := s.live; len(rest) > 0; {
+		tenant, n := rest[0].TenantID, 1
+		for n < len(rest) && rest[n].TenantID == tenant {
+			n++
+		}
+		s.compare(Hour(tenant, hour, rest[:n]))
+		rest = rest[n:]
+	}
+}
+
+// compare compares an hour with what is kept of it, and takes it from the sums.
+func (s *sweep) compare(h cloud.UsageHour) {
+	k := hourKey{h.TenantID, h.Hour.UnixMilli()}
+	kept, known := s.kept[k]
+	delete(s.kept, k)
+	if known && kept == nil { // to be corrected
+		s.subtract(h)
+		return
+	}
+	if h.Lines > 0 || known {
+		s.v.Hours++
+	}
+	at := h.Hour.Format(time.RFC3339)
+	switch {
+	case !known && h.Lines > 0:
+		s.v.add(CheckHour, "usage_hour", 0, "The hour %s of tenant %s is closed, and its %d lines are not kept.", at, h.TenantID, h.Lines)
+	case known && (kept.Digest != h.Digest || kept.Lines != h.Lines):
+		s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s was closed with %d lines, and its intervals make %d; amounts then %v, now %v.",
+			at, h.TenantID, kept.Lines, h.Lines, kept.Totals, h.Totals)
+	}
+	if known {
+		s.subtract(*kept)
+	}
+}
+
+func (s *sweep) subtract(h cloud.UsageHour) {
+	for name, amount := range h.Totals {
+		s.sum(h.TenantID, name, amount, -1)
+	}
+}
+
+// conserve looks at what is left: nothing, of the hours and of the sums.
+func (s *sweep) conserve() {
+	for _, kept := range s.kept {
+		if kept != nil && kept.Lines > 0 {
+			s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s has %d lines, and no interval touches it.",
+				kept.Hour.Format(time.RFC3339), kept.TenantID, kept.Lines)
+			s.subtract(*kept)
+		}
+	}
+	for k, n := range s.sums {
+		if n.Sign() != 0 {
+			s.v.add(CheckConservation, "usage_hour", 0, "Of tenant %s the intervals have %s more of %s than the closed hours, in amount x milliseconds.", k.tenant, n, k.name)
+		}
+	}
+}

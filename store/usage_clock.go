@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"lodge/cloud"
+)
+
+// openLedger reads what the ledger's writers need to know, and covers what a
+// lodge without the chain has left.
+func (d *DB) openLedger(ctx context.Context) error {
+	var floor sql.NullInt64
+	s := d.read(ctx)
+	if err := s.row(`SELECT MAX(wall) FROM usage_clock_step WHERE adopted = 1`).Scan(&floor); err != nil {
+		return fail("open ledger", err)
+	}
+	d.floor.Store(floor.Int64)
+	old, err := exists(s, `
+		SELECT 1
+		WHERE NOT EXISTS (SELECT 1 FROM usage_seal)
+		  AND (EXISTS (SELECT 1 FROM usage_fact) OR EXISTS (SELECT 1 FROM usage_interval) OR EXISTS (SELECT 1 FROM usage_drop))`)
+	if err != nil || !old {
+		return fail("open ledger", err)
+	}
+	return d.write(ctx, time.UnixMilli(floor.Int64), reconciler, "seal ledger", func(t *tx) error { return t.sealOld() })
+}
+
+// Clock is what ties the ledger's time to the clocks of a host, as of its last
+// heartbeat; ok is false before the first.
+func (d *DB) Clock(ctx context.Context, hostID string) (a cloud.ClockAnchor, ok bool, err error) {
+	var boot, at int64
+	err = d.read(ctx).row(`
+		SELECT
+		  boot_id,
+		  boot_ns,
+		  at_ns
+		FROM usage_clock
+		WHERE host_id = ?`, hostID).Scan(&a.BootID, &boot, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, false, nil
+	}
+	a.Boot, a.At = time.Duration(boot), time.Unix(0, at).UTC()
+	return a, err == nil, fail("read clock", err)
+}
+
+func (t *tx) keepClock(hostID string, a cloud.ClockAnchor) error {
+	_, err := t.exec(`
+		INSERT INTO usage_clock (
+		  host_id,
+		  boot_id,
+		  boot_ns,
+		  at_ns
+		) VALUES (?, ?, ?, ?)
+		ON CONFLICT (host_id) DO UPDATE
+		SET boot_id = excluded.boot_id,
+		    boot_ns = excluded.boot_ns,
+		    at_ns = excluded.at_ns`, hostID, a.BootID, int64(a.Boot), a.At.UnixNano())
+	return err
+}
+
+// StepClock writes down a step of the wall clock. When it is adopted, all that
+// is counted on the host ends at its At and goes on at its Wall, so that no
+// interval is longer than what passed, and nothing is written with an earlier
+// time any more. after is the anchor behind the step.
+func (d *DB) StepClock(ctx context.Context, step cloud.ClockStep, after cloud.ClockAnchor) error {
+	now := step.At
+	if step.Adopted {
+		now = step.Wall
+	}
+	was := d.floor.Load()
+	err := d.write(ctx, now, reconciler, "step clock", func(t *tx) error {
+		if step.Adopted {
+			d.floor.Store(stamp(step.Wall).Int64)
+		}
+		return t.stepClock(step, after)
+	})
+	if err != nil && step.Adopted {
+		d.floor.Store(was)
+	}
+	return err
+}
+
+func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
+	step.At, step.Wall = moment(stamp(step.At)), moment(stamp(step.Wall))
+	res, err := t.sql.ExecContext(t.ctx, `
+		INSERT INTO usage_clock_step (
+		  host_id,
+		  at,
+		  wall,
+		  adopted
+		) VALUES (?, ?, ?, ?)`, step.HostID, stamp(step.At), stamp(step.Wall), step.Adopted)
+	if err != nil {
+		return err
+	}
+	if step.Seq, err = res.LastInsertId(); err != nil {
+		return err
+	}
+	if err := t.seal(cloud.SealStep, step.Seq, step.Sealed()); err != nil {
+		return err
+	}
+	if step.Adopted {
+		if err := t.splitIntervals(step); err != nil {
+			return err
+		}
+	}
+	if err := t.keepClock(step.HostID, after); err != nil {
+		return err
+	}
+	h, err := host(t, step.HostID)
+	if err != nil {
+		return err
+	}
+	message := "The clock was set back by " + step.At.Sub(step.Wall).String() + "; usage goes by the time since boot, ahead of it, until it has caught up."
+	if step.Adopted {
+		message = "The clock was set forward by " + step.Wall.Sub(step.At).String() + "; nothing is billed for that time."
+	}
+	return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: step.HostID}, h.Name, "host.clock_step", message, nil)
+}
+
+// splitIntervals closes what is open at the step's beginning and opens it again
+// at its end.
+func (t *tx) splitIntervals(step cloud.ClockStep) error {
+	open, err := collect(t, scanInterval, intervalQuery+`
+		WHERE ended_at IS NULL
+		ORDER BY seq`)
+	if err != nil {
+		return err
+	}
+	for _, iv := range open {
+		iv.EndedAt, iv.Evidence = step.At, cloud.EvidenceClock
+		end := t.closeInterval
+		if !step.At.After(iv.StartedAt) {
+			end = t.dropInterval
+		}
+		if err := end(iv); err != nil {
+			return err
+		}
+		if err := t.openInterval(iv.TenantID, iv.ResourceID, iv.Resource, cloud.Opening{Reading: iv.Reading, From: step.Wall}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"lodge/cloud"
+)
+
+const factQuery = `
+		SELECT
+		  seq,
+		  tenant_id,
+		  kind,
+		  resource_id,
+		  name,
+		  flavor,
+		  labels,
+		  since
+		FROM usage_fact`
+
+func scanFact(rows *sql.Rows) (f cloud.UsageFact, err error) {
+	var labels string
+	var since sql.NullInt64
+	err = rows.Scan(
+		&f.Seq,
+		&f.TenantID,
+		&f.Kind,
+		&f.ResourceID,
+		&f.Name,
+		&f.Flavor,
+		&labels,
+		&since,
+	)
+	if err != nil {
+		return f, err
+	}
+	f.Since = moment(since)
+	f.Labels, err = fromJSON[map[string]string](labels)
+	return f, err
+}
+
+// fact writes down what a resource is called and how it is labelled from now on.
+// When the clock was set back since the last fact, it holds from there.
+func (t *tx) fact(f cloud.UsageFact) error {
+	f.Since = t.now
+	last, err := lastFact(t, f.ResourceID)
+	if err != nil {
+		return err
+	}
+	if last.Since.After(f.Since) {
+		f.Since = last.Since
+	}
+	res, err := t.sql.ExecContext(t.ctx, `
+		INSERT INTO usage_fact (
+		  tenant_id,
+		  kind,
+		  resource_id,
+		  name,
+		  flavor,
+		  labels,
+		  since
+		) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		f.TenantID,
+		string(f.Kind),
+		f.ResourceID,
+		f.Name,
+		f.Flavor,
+		asJSON(f.Labels),
+		stamp(f.Since),
+	)
+	if err != nil {
+		return err
+	}
+	if f.Seq, err = res.LastInsertId(); err != nil {
+		return err
+	}
+	return t.seal(cloud.SealFact, f.Seq, f.Sealed())
+}
+
+func lastFact(s source, resourceID string) (cloud.UsageFact, error) {
+	return first(s, scanFact, factQuery+`
+		WHERE resource_id = ?
+		ORDER BY seq DESC
+		LIMIT 1`, resourceID)
+}
+
+// first is the first row of a query, the zero value when there is none.
+func first[T any](s source, scan func(*sql.Rows) (T, error), query string, args ...any) (T, error) {
+	var zero T
+	all, err := collect(s, scan, query, args...)
+	if err != nil || len(all) == 0 {
+		return zero, err
+	}
+	return all[0], nil
+}
+
+// instanceFact is the fact of an instance as it is wanted.
+func instanceFact(i cloud.Instance) cloud.UsageFact {
+	return cloud.UsageFact{
+		TenantID: i.TenantID, Kind: cloud.KindInstance, ResourceID: i.ID,
+		Name: i.Name, Flavor: i.FlavorID, Labels: i.Labels,
+	}
+}
+
+func imageFact(i cloud.Image) cloud.UsageFact {
+	return cloud.UsageFact{TenantID: i.TenantID, Kind: cloud.KindImage, ResourceID: i.ID, Name: i.Name, Labels: i.Labels}
+}
+
+// UsageFacts returns what the resources were called and how they were labelled,
+// by resource and in order: all that began before f.To, so also what held at
+// f.From. Returns CodeNotFound as UsageIntervals does.
+func (d *DB) UsageFacts(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.UsageFact, error) {
+	tenantID, err := scope(c, f.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	s := d.read(ctx)
+	if err := refuseUnknown(s, c, tenantID, f.InstanceID); err != nil {
+		return nil, fail("read usage", err)
+	}
+	var w where
+	if tenantID != "" {
+		w.and("tenant_id = ?", tenantID)
+	}
+	if f.InstanceID != "" {
+		w.and("resource_id = ?", f.InstanceID)
+	}
+	if !f.To.IsZero() {
+		w.and("since < ?", stamp(f.To))
+	}
+	facts, err := collect(s, scanFact, factQuery+w.String()+` ORDER BY resource_id, seq`, w.args...)
+	return facts, fail("read usage", err)
+}

@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"lodge/cloud"
+)
+
+// recountFrom notes that a late truth touches the closed hours of a tenant from
+// from on, so that they are computed again.
+func (t *tx) recountFrom(tenantID string, from time.Time) error {
+	last, err := lastClosed(t)
+	if err != nil || last.IsZero() {
+		return err
+	}
+	for hour := from.UTC().Truncate(time.Hour); !hour.After(last); hour = hour.Add(time.Hour) {
+		_, err := t.exec(`
+			INSERT INTO usage_recount (hour, tenant_id)
+			SELECT ?, ?
+			WHERE EXISTS (SELECT 1 FROM usage_close WHERE hour = ?)
+			ON CONFLICT DO NOTHING`, stamp(hour), tenantID, stamp(hour))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastClosed is the beginning of the last closed hour; zero when none is.
+func lastClosed(s source) (time.Time, error) {
+	var ms sql.NullInt64
+	err := s.row(`SELECT MAX(hour) FROM usage_close`).Scan(&ms)
+	return moment(ms), err
+}
+
+// NextHour is the beginning of the hour that is to be closed next, and until
+// when all guests were looked at: the hour may be closed when that is behind its
+// end. next is zero when nothing was ever metered, seen when a host was never
+// looked at.
+func (d *DB) NextHour(ctx context.Context) (next, seen time.Time, err error) {
+	s := d.read(ctx)
+	if next, err = lastClosed(s); err != nil {
+		return next, seen, fail("next hour", err)
+	}
+	if !next.IsZero() {
+		next = next.Add(time.Hour)
+	} else {
+		var ms sql.NullInt64
+		if err := s.row(`SELECT MIN(started_at) FROM usage_interval`).Scan(&ms); err != nil {
+			return next, seen, fail("next hour", err)
+		}
+		if !ms.Valid {
+			return next, seen, nil
+		}
+		next = moment(ms).Truncate(time.Hour)
+	}
+	var ms sql.NullInt64
+	err = s.row(`SELECT MIN(COALESCE(heartbeat_at, 0)) FROM host`).Scan(&ms)
+	if ms.Int64 > 0 {
+		seen = moment(ms)
+	}
+	return next, seen, fail("next hour", err)
+}
+
+// CloseHour closes the hour that begins at hour: what count makes of each
+// tenant's intervals is written down and sealed, in one transaction. count is
+// called inside of it and must do nothing but compute. An hour that is closed
+// already stays as it is.
+//
+// Returns CodeConflict for an hour that is not the next one.
+func (d *DB) CloseHour(ctx context.Context, now, hour time.Time, count cloud.CountHour) error {
+	return d.write(ctx, now, reconciler, "close hour", func(t *tx) error {
+		last, err := lastClosed(t)
+		if err != nil {
+			return err
+		}
+		if !last.IsZero() && !hour.After(last) {
+			return nil
+		}
+		_, err = t.exec(`
+			INSERT INTO usage_close (
+			  hour,
+			  closed_at
+			) VALUES (?, ?)`, stamp(hour), stamp(t.now))
+		if err != nil {
+			return err
+		}
+		ivs, err := intervalsOfHour(t, "", hour)
+		if err != nil {
+			return err
+		}
+		for len(ivs) > 0 {
+			n := 1
+			for n < len(ivs) && ivs[n].TenantID == ivs[0].TenantID {
+				n++
+			}
+			h := count(ivs[0].TenantID, hour, ivs[:n])
+			ivs = ivs[n:]
+			if h.Lines == 0 {
+				continue
+			}
+			h.Revision = 1
+			if err := t.insertHour(h); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// intervalsOfHour are the intervals that touch an hour, of one tenant or of all,
+// by tenant.
+func intervalsOfHour(s source, tenantID string, hour time.Time) ([]cloud.Interval, error) {
+	where, args := `
+		WHERE (ended_at IS NULL OR ended_at > ?)
+		  AND started_at < ?`, []any{stamp(hour), stamp(hour.Add(time.Hour))}
+	if tenantID != "" {
+		where += ` AND tenant_id = ?`
+		args = append(args, tenantID)
+	}
+	return collect(s, scanInterval, intervalQuery+where+` ORDER BY tenant_id, seq`, args...)
+}
+
+func (t *tx) insertHour(h cloud.UsageHour) error {
+	h.ClosedAt = t.now
+	totals, err := json.Marshal(h.Totals)
+	if err != nil {
+		return err
+	}
+	res, err := t.sql.ExecContext(t.ctx, `
+		INSERT INTO usage_hour (
+		  hour,
+		  tenant_id,
+		  revision,
+		  lines,
+		  digest,
+		  totals,
+		  closed_at
+		) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		stamp(h.Hour),
+		h.TenantID,
+		h.Revision,
+		h.Lines,
+		h.Digest[:],
+		string(totals),
+		stamp(h.ClosedAt),
+	)
+	if err != nil {
+		return err
+	}
+	if h.Seq, err = res.LastInsertId(); err != nil {
+		return err
+	}
+	return t.seal(cloud.SealHour, h.Seq, h.Sealed())
+}
+
+// CorrectHours computes again what late truths have touched since it was closed,
+// at most limit hours of tenants; what comes out otherwise becomes a new
+// revision. It returns how many were computed and how many became others.
+func (d *DB) CorrectHours(ctx context.Context, now time.Time, limit int, count cloud.CountHour) (done, corrected int, err error) {
+	if any, err := exists(d.read(ctx), `SELECT 1 FROM usage_recount`); err != nil || !any {
+		return 0, 0, fail("correct hours", err)
+	}
+	err = d.write(ctx, now, reconciler, "correct hours", func(t *tx) error {
+		done, corrected = 0, 0
+		due, err := collect(t, scanHourKey, `SELECT hour, tenant_id FROM usage_recount ORDER BY hour, tenant_id LIMIT ?`, limit)
+		if err != nil {
+			return err
+		}
+		for _, k := range due {
+			changed, err := t.correctHour(k, count)
+			if err != nil {
+				return fmt.Errorf("hour %s of tenant %s: %w", k.Hour.Format(time.RFC3339), k.TenantID, err)
+			}
+			done++
+			if changed {
+				corrected++
+			}
+		}
+		return nil
+	})
+	return done, corrected, err
+}
+
+func scanHourKey(rows *sql.Rows) (h cloud.UsageHour, err error) {
+	var ms sql.NullInt64
+	err = rows.Scan(&ms, &h.TenantID)
+	h.Hour = moment(ms)
+	return h, err
+}
+
+func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (changed bool, err error) {
+	_, err = t.exec(`DELETE FROM usage_recount WHERE hour = ? AND tenant_id = ?`, stamp(k.Hour), k.TenantID)
+	if err != nil {
+		return false, err
+	}
+	last, err := first(t, scanHour, hourQuery+`
+		WHERE tenant_id = ?
+		  AND hour = ?
+		ORDER BY revision DESC
+		LIMIT 1`, k.TenantID, stamp(k.Hour))
+	if err != nil {
+		return false, err
+	}
+	ivs, err := intervalsOfHour(t, k.TenantID, k.Hour)
+	if err != nil {
+		return false, err
+	}
+	h := count(k.TenantID, k.Hour, ivs)
+	if last.Revision == 0 && h.Lines == 0 || last.Revision > 0 && h.Digest == last.Digest {
+		return false, nil
+	}
+	h.Revision = last.Revision + 1
+	return true, t.insertHour(h)
+}
+
+const hourQuery = `
+		SELECT
+		  seq,
+		  hour,
+		  tenant_id,
+		  revision,
+		  lines,
+		  digest,
+		  totals,
+		  closed_at
+		FROM usage_hour`
+
+func scanHour(rows *sql.Rows) (h cloud.UsageHour, err error) {
+	var hour, closed sql.NullInt64
+	var digest []byte
+	var totals string
+	err = rows.Scan(
+		&h.Seq,
+		&hour,
+		&h.TenantID,
+		&h.Revision,
+		&h.Lines,
+		&digest,
+		&totals,
+		&closed,
+	)
+	if err != nil {
+		return h, err
+	}
+	h.Hour, h.ClosedAt = moment(hour), moment(closed)
+	copy(h.Digest[:], digest)
+	return h, json.Unmarshal([]byte(totals), &h.Totals)
+}
