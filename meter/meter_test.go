@@ -24,6 +24,11 @@ func iv(resource, slot string, m cloud.Meter, amount, start, end int64) cloud.In
 	return out
 }
 
+func stopped(iv cloud.Interval) cloud.Interval {
+	iv.State = cloud.StateStopped
+	return iv
+}
+
 func TestSumClipsToThePeriod(t *testing.T) {
 	for _, tt := range []struct {
 		name               string
@@ -71,14 +76,17 @@ func TestSumKeepsSlotsMetersResourcesAndTenantsApart(t *testing.T) {
 		iv("a", "disk:root", cloud.MeterDisk, 20, 0, 0),
 		iv("a", "disk:data0", cloud.MeterDisk, 5, 0, 1000),
 		iv("b", "cpu", cloud.MeterVCPU, 1, 0, 500),
+		stopped(iv("a", "instance", cloud.MeterInstance, 1, 2000, 2300)), // kept, and not running
+		stopped(iv("a", "cpu", cloud.MeterVCPU, 2, 2000, 2300)),
 		other,
 	}, at(0), at(5000), at(3000))
 	want := []Total{
-		{TenantID: "s", ResourceID: "a", Resource: "a", Amounts: Amounts{Instance: Of(1, 7)}},
+		{TenantID: "s", ResourceID: "a", Resource: "a", Amounts: Amounts{Instance: Of(1, 7), Allocated: Allocated{Instance: Of(1, 7)}}},
 		{TenantID: "t", ResourceID: "a", Resource: "a2", Amounts: Amounts{
 			Instance: Of(1, 2000), VCPU: Of(1, 6000), Memory: Of(1024, 2000), Disk: Of(1, 65000), Open: true,
+			Allocated: Allocated{Instance: Of(1, 2000 + 300), VCPU: Of(1, 6000+600), Memory: Of(1024, 2000)},
 		}},
-		{TenantID: "t", ResourceID: "b", Resource: "b", Amounts: Amounts{VCPU: Of(1, 500)}},
+		{TenantID: "t", ResourceID: "b", Resource: "b", Amounts: Amounts{VCPU: Of(1, 500), Allocated: Allocated{VCPU: Of(1, 500)}}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Quantity{})); diff != "" {
 		t.Errorf("want (-), got (+)\n%s", diff)

@@ -56,7 +56,7 @@ func Exec(d *DB, query string, args ...any) error {
 }
 
 // Count is the single number of a query, past every method.
-func Count(t *testing.T, d *DB, query string) (n int) {
+func Count(t testing.TB, d *DB, query string) (n int) {
 	t.Helper()
 	if err := d.reader.QueryRow(query).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func QuotaPlan(t *testing.T, d *DB, tenantID string) string {
 }
 
 // Query gives the rows of a query as text, past every method.
-func Query(t *testing.T, d *DB, query string, args ...any) (out []string) {
+func Query(t testing.TB, d *DB, query string, args ...any) (out []string) {
 	t.Helper()
 	rows, err := d.reader.Query(query, args...)
 	if err != nil {
@@ -118,3 +118,6 @@ func Query(t *testing.T, d *DB, query string, args ...any) (out []string) {
 func Term(sel cloud.Selector, sort cloud.Sort, found ...int) int {
 	return chooseRoute(sel, sort, found).term
 }
+
+// AtStatement calls f before every statement that writes and before every commit.
+func AtStatement(f func()) { atStatement = f }

@@ -58,7 +58,7 @@ func checkLedger(rt *rapid.T, w *world, instanceID string, forward bool, ran tim
 			rt.Fatalf("%+v overlaps the one before, which ends %v", iv, end)
 		}
 		ends[iv.Slot] = iv.EndedAt
-		if iv.Slot != "instance" {
+		if iv.Slot != "instance" || !iv.State.Runs() {
 			continue
 		}
 		if iv.EndedAt.IsZero() {

@@ -57,13 +57,28 @@ func (t *tx) row(query string, args ...any) *sql.Row {
 	return t.sql.QueryRowContext(t.ctx, query, args...)
 }
 
+// atStatement is called before every statement that writes and before every
+// commit; tests end the process there.
+var atStatement = func() {}
+
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
+	atStatement()
 	res, err := t.sql.ExecContext(t.ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// insert inserts one row and returns the number that SQLite gave it.
+func (t *tx) insert(query string, args ...any) (int64, error) {
+	atStatement()
+	res, err := t.sql.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
 }
 
 // write runs f in one immediate transaction and commits when f returns nil.
@@ -120,6 +135,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 func (d *DB) commit(ctx context.Context, st *sql.Tx) (err error) {
 	_, end := d.opts.Observe.Begin(ctx, cloud.WorkCommit, "commit", "")
 	defer func() { end(err) }()
+	atStatement()
 	return st.Commit()
 }
 

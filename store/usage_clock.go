@@ -83,9 +83,13 @@ func (d *DB) StepClock(ctx context.Context, step cloud.ClockStep, after cloud.Cl
 	return err
 }
 
-func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
+func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) (err error) {
+	h, err := host(t, step.HostID)
+	if err != nil {
+		return err
+	}
 	step.At, step.Wall = moment(stamp(step.At)), moment(stamp(step.Wall))
-	res, err := t.sql.ExecContext(t.ctx, `
+	step.Seq, err = t.insert(`
 		INSERT INTO usage_clock_step (
 		  host_id,
 		  at,
@@ -93,9 +97,6 @@ func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
 		  adopted
 		) VALUES (?, ?, ?, ?)`, step.HostID, stamp(step.At), stamp(step.Wall), step.Adopted)
 	if err != nil {
-		return err
-	}
-	if step.Seq, err = res.LastInsertId(); err != nil {
 		return err
 	}
 	if err := t.seal(cloud.SealStep, step.Seq, step.Sealed()); err != nil {
@@ -107,10 +108,6 @@ func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
 		}
 	}
 	if err := t.keepClock(step.HostID, after); err != nil {
-		return err
-	}
-	h, err := host(t, step.HostID)
-	if err != nil {
 		return err
 	}
 	message := "The clock was set back by " + step.At.Sub(step.Wall).String() + "; usage goes by the time since boot, ahead of it, until it has caught up."

@@ -51,7 +51,7 @@ func (t *tx) fact(f cloud.UsageFact) error {
 	if last.Since.After(f.Since) {
 		f.Since = last.Since
 	}
-	res, err := t.sql.ExecContext(t.ctx, `
+	f.Seq, err = t.insert(`
 		INSERT INTO usage_fact (
 		  tenant_id,
 		  kind,
@@ -70,9 +70,6 @@ func (t *tx) fact(f cloud.UsageFact) error {
 		stamp(f.Since),
 	)
 	if err != nil {
-		return err
-	}
-	if f.Seq, err = res.LastInsertId(); err != nil {
 		return err
 	}
 	return t.seal(cloud.SealFact, f.Seq, f.Sealed())

@@ -131,7 +131,7 @@ func (t *tx) insertHour(h cloud.UsageHour) error {
 	if err != nil {
 		return err
 	}
-	res, err := t.sql.ExecContext(t.ctx, `
+	h.Seq, err = t.insert(`
 		INSERT INTO usage_hour (
 		  hour,
 		  tenant_id,
@@ -150,9 +150,6 @@ func (t *tx) insertHour(h cloud.UsageHour) error {
 		stamp(h.ClosedAt),
 	)
 	if err != nil {
-		return err
-	}
-	if h.Seq, err = res.LastInsertId(); err != nil {
 		return err
 	}
 	return t.seal(cloud.SealHour, h.Seq, h.Sealed())
