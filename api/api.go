@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -71,6 +72,7 @@ type server struct {
 	failures  *failures  // that are written down
 	bodies    *bodies    // that are being read
 	lingerers *lingerers // whose bodies nobody wants
+	verifying sync.Mutex // the ledger, one at a time
 }
 
 // New makes the handler of everything lodge answers over HTTP.
@@ -132,6 +134,7 @@ func (s *server) routes() []route {
 		{"GET", "/v1/events", viewer, s.listEvents},
 		{"GET", "/v1/events/stream", viewer, s.streamEvents},
 		{"GET", "/v1/usage", viewer, s.usage},
+		{"GET", "/v1/usage/verify", operator, s.verifyUsage},
 		{"POST", "/v1/tenants", operator, s.createTenant},
 		{"GET", "/v1/tenants", viewer, s.listTenants},
 		{"GET", "/v1/tenants/{id}", viewer, s.getTenant},

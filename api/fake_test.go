@@ -358,6 +358,11 @@ func (s *fakeStore) LastEvent(context.Context) (int64, error) {
 	return s.events[len(s.events)-1].Seq, nil
 }
 
+// ReadLedger is for tests on a real store.
+func (s *fakeStore) ReadLedger(context.Context, func(cloud.Ledger) error) error {
+	return cloud.Errorf(cloud.CodeUnavailable, "The fake has no ledger.")
+}
+
 // NextEvents never rings: what the fake has, it has from the start.
 func (s *fakeStore) NextEvents(string) <-chan struct{} { return nil }
 

@@ -105,9 +105,10 @@ type Events interface {
 	NextEvents(tenantID string) <-chan struct{}
 }
 
-// Usage gives the ledger's intervals that touch a period.
+// Usage gives the ledger's intervals that touch a period, and the whole ledger.
 type Usage interface {
 	UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error)
+	ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error
 }
 
 // Hosts lists hosts.

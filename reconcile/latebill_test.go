@@ -20,7 +20,7 @@ func (w *world) lastRun(id string) (last cloud.Interval) {
 		w.t.Fatal(err)
 	}
 	for _, iv := range ivs {
-		if iv.Meter == cloud.MeterInstance && iv.StartedAt.After(last.StartedAt) {
+		if iv.Meter == cloud.MeterInstance && iv.State.Runs() && iv.StartedAt.After(last.StartedAt) {
 			last = iv
 		}
 	}
@@ -110,7 +110,7 @@ func TestARunThatEndsWhileTheStoreIsFullEndsWhenItWasSeenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, iv := range ivs {
-			if iv.Meter != cloud.MeterInstance || iv.StartedAt.Equal(before.StartedAt) {
+			if iv.Meter != cloud.MeterInstance || !iv.State.Runs() || iv.StartedAt.Equal(before.StartedAt) {
 				continue
 			}
 			if late := iv.EndedAt.Sub(at); late < 0 || late > time.Second || iv.Evidence != cloud.EvidenceSeen {

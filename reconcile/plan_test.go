@@ -215,7 +215,7 @@ func TestPlan(t *testing.T) {
 		{"a stopped guest settles a stop", wished(running, want(cloud.PowerOff, false)),
 			func(w cloud.InstanceWish) Seen { return guest(w, cloud.GuestOff, off(cloud.OffShutdown)) }, t0, "", cloud.StateStopped, cloud.TaskNone,
 			func(t *testing.T, d Decision) {
-				if d.Record.ObservedGeneration != 2 || d.Record.GuestStopped || len(d.Record.Readings) != 1 {
+				if d.Record.ObservedGeneration != 2 || d.Record.GuestStopped || len(d.Record.Readings) != 4 || d.Record.Readings[0].State != cloud.StateStopped {
 					t.Errorf("record %+v", d.Record)
 				}
 			}},

@@ -238,6 +238,11 @@ type UsageQuery struct {
 	From, To string
 }
 
+// VerifyUsage has the whole ledger computed again.
+func (c *Client) VerifyUsage(ctx context.Context) (wire.UsageVerification, error) {
+	return call[wire.UsageVerification](ctx, c, "GET", "/v1/usage/verify", nil, nil)
+}
+
 // Usage gives what was used in a period.
 func (c *Client) Usage(ctx context.Context, q UsageQuery) (wire.Usage, error) {
 	v := url.Values{}

@@ -54,3 +54,33 @@ type Allocated struct {
 	VCPUMS      string `json:"vcpu_ms"`       // vCPUs x milliseconds
 	MemoryMiBMS string `json:"memory_mib_ms"` // MiB x milliseconds
 }
+
+// UsageVerification is what came out when the whole ledger was computed again.
+type UsageVerification struct {
+	OK        bool      `json:"ok"`
+	Intervals int64     `json:"intervals"` // rows that were looked at
+	Hours     int64     `json:"hours"`     // closed hours of tenants that were made again
+	Links     int64     `json:"links"`     // of the chain
+	Pending   int64     `json:"pending"`   // closed hours that wait for their correction
+	From      Time      `json:"from,omitzero"`
+	To        Time      `json:"to,omitzero"` // until when hours are closed
+	Head      ChainLink `json:"head"`
+	Wrong     int64     `json:"wrong"` // findings in all
+	// Findings are the first ones, 200 at most.
+	Findings []UsageFinding `json:"findings"`
+}
+
+// ChainLink is a link of the ledger's chain. Whoever keeps the last one can tell
+// later whether the rows up to it are still the same.
+type ChainLink struct {
+	Number int64  `json:"number"`
+	SHA256 string `json:"sha256"`
+}
+
+// UsageFinding is something in the ledger that cannot be.
+type UsageFinding struct {
+	Check   string `json:"check"` // chain, seq, overlap, orphan, hour, conservation
+	Table   string `json:"table"`
+	Row     int64  `json:"row,omitempty"` // its seq; absent when it is about no single row
+	Message string `json:"message"`
+}

@@ -57,6 +57,20 @@ func TestUsageAndEventsAreShown(t *testing.T) {
 	runGolden(t, []golden{
 		{"usage", "usage", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
 		{"usage-json", "usage --tenant acme -o json", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-verify", "usage verify", func(b *bench) {
+			b.on("GET /v1/usage/verify", wire.UsageVerification{
+				OK: true, Intervals: 1042, Hours: 720, Links: 1803, To: ago(time.Hour),
+				Head: wire.ChainLink{Number: 1803, SHA256: "6b86b273"}, Findings: []wire.UsageFinding{},
+			})
+		}},
+		{"usage-verify-wrong", "usage verify", func(b *bench) {
+			b.on("GET /v1/usage/verify", wire.UsageVerification{
+				Intervals: 1042, Wrong: 2, Findings: []wire.UsageFinding{
+					{Check: "chain", Table: "usage_interval", Row: 17, Message: "Link 4 does not fit: this row, the link or one before it was changed."},
+					{Check: "conservation", Table: "usage_hour", Message: "Of tenant t the intervals have 5 more of vcpu than the closed hours, in amount x milliseconds."},
+				},
+			})
+		}},
 		{"usage-month", "usage web1 --month 2026-11", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
 		{"usage-from", "usage --from 2026-11-01 --to 2026-11-02T12:30:00+01:00", func(b *bench) { b.on("GET /v1/usage", usageOf()) }},
 		{"usage-deleted", "usage db1", func(b *bench) { b.on("GET /v1/instances", instances()).on("GET /v1/usage", usageOf("db1")) }},

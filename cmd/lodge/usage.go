@@ -46,6 +46,7 @@ func (a *app) usageCommand() *cobra.Command {
 			return a.print(u, func() writer { return usageTable(u) })
 		},
 	}
+	cmd.AddCommand(a.usageVerifyCommand())
 	cmd.Flags().StringVar(&month, "month", "", "a whole month, as 2026-11")
 	cmd.Flags().StringVar(&from, "from", "", "first day or moment, as 2026-11-01 or 2026-11-01T12:00:00Z")
 	cmd.Flags().StringVar(&to, "to", "", "day or moment that is no longer counted")
