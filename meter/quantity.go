@@ -82,3 +82,9 @@ func (q Quantity) Hours(per uint64) string {
 	digits := strconv.FormatUint(frac, 10)
 	return whole.String() + "." + "000000"[len(digits):] + digits
 }
+
+// mulDiv is a x b / c with the remainder; the quotient has to fit.
+func mulDiv(a, b, c uint64) (quotient, rest uint64) {
+	hi, lo := bits.Mul64(a, b)
+	return bits.Div64(hi, lo, c)
+}
