@@ -75,8 +75,8 @@ func Window(from, to time.Time) (time.Time, time.Time) {
 	return cloud.Month(from).Add(-lookback), to.Add(time.Millisecond)
 }
 
-// Charges computes what was used in [From, To) costs, in the order of resource,
-// slot and time. The charges of adjoining periods add up exactly to those of both.
+// Charges computes what was used in [From, To) costs, in the order of tenant,
+// resource, slot and time. The charges of adjoining periods add up exactly to those of both.
 func Charges(in Input) []Charge {
 	e := &engine{book: newBook(in.Prices, in.Discounts), facts: newFacts(in.Facts)}
 	start, _ := Window(in.From, in.To)
@@ -88,7 +88,7 @@ func Charges(in Input) []Charge {
 	}
 	slices.SortFunc(order, func(a, b *cloud.Interval) int {
 		return cmp.Or(
-			cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Meter, b.Meter),
+			cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Meter, b.Meter),
 			a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Seq, b.Seq))
 	})
 	for len(order) > 0 {
@@ -103,8 +103,10 @@ func Charges(in Input) []Charge {
 	return e.out
 }
 
+// sameSlot reports whether both are of one slot. A slot that changes its owner is
+// two: nobody's cost depends on what another tenant used.
 func sameSlot(a, b *cloud.Interval) bool {
-	return a.ResourceID == b.ResourceID && a.Slot == b.Slot && a.Meter == b.Meter
+	return a.TenantID == b.TenantID && a.ResourceID == b.ResourceID && a.Slot == b.Slot && a.Meter == b.Meter
 }
 
 // engine walks the slots one after the other.

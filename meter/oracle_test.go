@@ -19,7 +19,7 @@ import (
 const tick = 100 * time.Second
 
 type cellKey struct {
-	resource, slot string
+	tenant, resource, slot string
 	meter          cloud.Meter
 	price          string
 	hour           int64
@@ -46,16 +46,16 @@ func ratOf(text string) *big.Rat {
 // run walks each slot from long before the period to its end.
 func (o *oracle) run(start time.Time) {
 	o.cells = map[cellKey]*oracleCell{}
-	slots := map[[2]string]cloud.Meter{}
+	slots := map[[3]string]cloud.Meter{}
 	for _, iv := range o.Intervals {
-		slots[[2]string{iv.ResourceID, iv.Slot}] = iv.Meter
+		slots[[3]string{iv.TenantID, iv.ResourceID, iv.Slot}] = iv.Meter
 	}
 	for s, m := range slots {
-		o.slot(s[0], s[1], m, start)
+		o.slot(s[0], s[1], s[2], m, start)
 	}
 }
 
-func (o *oracle) slot(resource, slot string, m cloud.Meter, start time.Time) {
+func (o *oracle) slot(tenant, resource, slot string, m cloud.Meter, start time.Time) {
 	end := o.To
 	if o.Now.Before(end) {
 		end = o.Now
@@ -91,7 +91,7 @@ func (o *oracle) slot(resource, slot string, m cloud.Meter, start time.Time) {
 		ran = nil
 	}
 	for at := start; !at.After(end); at = at.Add(tick) {
-		iv := o.covering(resource, slot, at)
+		iv := o.covering(tenant, resource, slot, at)
 		var p *cloud.Price
 		billed := false
 		if iv != nil {
@@ -104,7 +104,7 @@ func (o *oracle) slot(resource, slot string, m cloud.Meter, start time.Time) {
 		}
 		if len(ran) > 0 {
 			paused := last.Evidence == "clock" && iv == nil && last.EndedAt.Equal(ran[len(ran)-1].Add(tick))
-			if !paused && !(billed && p != nil && iv.TenantID == last.TenantID) {
+			if !paused && !(billed && p != nil) {
 				finish()
 			}
 		}
@@ -121,10 +121,10 @@ func (o *oracle) slot(resource, slot string, m cloud.Meter, start time.Time) {
 	}
 }
 
-func (o *oracle) covering(resource, slot string, at time.Time) *cloud.Interval {
+func (o *oracle) covering(tenant, resource, slot string, at time.Time) *cloud.Interval {
 	for i := range o.Intervals {
 		iv := &o.Intervals[i]
-		if iv.ResourceID == resource && iv.Slot == slot && !iv.StartedAt.After(at) && (iv.EndedAt.IsZero() || at.Before(iv.EndedAt)) {
+		if iv.TenantID == tenant && iv.ResourceID == resource && iv.Slot == slot && !iv.StartedAt.After(at) && (iv.EndedAt.IsZero() || at.Before(iv.EndedAt)) {
 			return iv
 		}
 	}
@@ -177,7 +177,7 @@ func (o *oracle) add(iv *cloud.Interval, p *cloud.Price, at time.Time, free bool
 	if hour.Before(o.From) {
 		return
 	}
-	k := cellKey{iv.ResourceID, iv.Slot, iv.Meter, "", hour.UnixMilli()}
+	k := cellKey{iv.TenantID, iv.ResourceID, iv.Slot, iv.Meter, "", hour.UnixMilli()}
 	unit := new(big.Rat)
 	if p != nil {
 		k.price, unit = p.ID, ratOf(p.UnitPrice)
@@ -324,7 +324,7 @@ func TestChargesAreThoseOfTheOracle(t *testing.T) {
 		type sum struct{ quantity, cost *big.Rat }
 		got := map[cellKey]*sum{}
 		for _, c := range Within(Charges(in)) {
-			k := cellKey{c.ResourceID, c.Slot, c.Meter, c.PriceID, c.Hour.UnixMilli()}
+			k := cellKey{c.TenantID, c.ResourceID, c.Slot, c.Meter, c.PriceID, c.Hour.UnixMilli()}
 			if got[k] == nil {
 				got[k] = &sum{new(big.Rat), new(big.Rat)}
 			}

@@ -37,7 +37,7 @@ type cell struct {
 
 // goesOn reports whether the stretch belongs to the run under way.
 func (w *walk) goesOn(s stretch) bool {
-	return s.rate != nil && s.billed() && s.iv.TenantID == w.last.iv.TenantID && (s.a == w.last.b || w.interrupted())
+	return s.rate != nil && s.billed() && (s.a == w.last.b || w.interrupted())
 }
 
 // interrupted reports whether the run stands still because the clock was set. If
