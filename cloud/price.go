@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,6 +50,36 @@ type PriceFilter struct {
 	TenantID string    // what counts for this tenant: its own and the general ones
 	Meter    Meter     // "": any
 	At       time.Time // only what is valid then; zero: any time
+}
+
+// What of the book the chain of the ledger covers.
+const (
+	SealPrice       SealKind = "price"
+	SealPriceEnd    SealKind = "price_end"
+	SealDiscount    SealKind = "discount"
+	SealDiscountEnd SealKind = "discount_end"
+)
+
+// Sealed is what the chain covers of a new price. Its end is a row of its own.
+func (p Price) Sealed() []byte { return canonical(p) }
+
+// Sealed is what the chain covers of a new discount.
+func (d Discount) Sealed() []byte { return canonical(d) }
+
+// SealedEnd is what the chain covers of an end that was put to a price or a
+// discount later.
+func SealedEnd(id string, at, said time.Time) []byte {
+	return canonical([]any{id, at.UnixMilli(), said.UnixMilli()})
+}
+
+// canonical is the one way to write a value of ours as bytes: JSON, with the
+// fields in their order and times in UTC.
+func canonical(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain values always can be written
+	}
+	return b
 }
 
 // The bounds of a price.
@@ -304,3 +335,9 @@ func (p Price) Describe() string {
 	}
 	return fmt.Sprintf("%s at %s %s per %s", out, p.UnitPrice, p.Currency, p.Meter.Unit())
 }
+
+// The kinds of the rows of the book.
+const (
+	KindPrice    Kind = "price"
+	KindDiscount Kind = "discount"
+)

@@ -123,15 +123,3 @@ func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence 
 	}
 	return c
 }
-
-// UsageFact is what a resource was called and labelled from an instant on.
-type UsageFact struct {
-	Seq        int64
-	ResourceID string
-	TenantID   string
-	Kind       string
-	Name       string
-	Flavor     string
-	Labels     map[string]string
-	Since      time.Time
-}

@@ -1,0 +1,1 @@
+-- Kept for the meters of traffic and images.
