@@ -30,6 +30,7 @@ type Options struct {
 	Console Console
 	Events  Events
 	Usage   Usage
+	Facts   Facts
 	Hosts   Hosts
 	Health  Health
 
@@ -41,6 +42,9 @@ type Options struct {
 	SignOn   SignOn // nil: there is no identity provider
 
 	Operations Operations
+
+	Prices    Prices
+	Discounts Discounts
 
 	Now   func() time.Time
 	NewID func() string // a new UUID
@@ -135,6 +139,16 @@ func (s *server) routes() []route {
 		{"GET", "/v1/events/stream", viewer, s.streamEvents},
 		{"GET", "/v1/usage", viewer, s.usage},
 		{"GET", "/v1/usage/verify", operator, s.verifyUsage},
+		{"GET", "/v1/cost", viewer, s.cost},
+		{"POST", "/v1/estimates", viewer, s.createEstimate},
+		{"GET", "/v1/prices", viewer, s.listPrices},
+		{"POST", "/v1/prices", operator, s.createPrice},
+		{"GET", "/v1/prices/{id}", viewer, s.getPrice},
+		{"POST", "/v1/prices/{id}/end", operator, s.endPrice},
+		{"GET", "/v1/discounts", viewer, s.listDiscounts},
+		{"POST", "/v1/discounts", operator, s.createDiscount},
+		{"GET", "/v1/discounts/{id}", viewer, s.getDiscount},
+		{"POST", "/v1/discounts/{id}/end", operator, s.endDiscount},
 		{"POST", "/v1/tenants", operator, s.createTenant},
 		{"GET", "/v1/tenants", viewer, s.listTenants},
 		{"GET", "/v1/tenants/{id}", viewer, s.getTenant},
@@ -220,7 +234,7 @@ func (s *server) handler(rt route) http.Handler {
 		}
 		var rehearsal *cloud.Rehearsal
 		if errors.As(err, &rehearsal) {
-			err = replyRehearsal(w, rehearsal)
+			err = s.replyRehearsal(w, r, c, rehearsal)
 		}
 		var replay *cloud.Replay
 		switch {

@@ -48,8 +48,11 @@ func dryRun(r *http.Request, rt route) (bool, error) {
 	return dry, nil
 }
 
+// pricedActions are those that make or change what an instance costs.
+var pricedActions = map[string]bool{"instance.create": true, "instance.update": true}
+
 // replyRehearsal says what would have been done.
-func replyRehearsal(w http.ResponseWriter, r *cloud.Rehearsal) error {
+func (s *server) replyRehearsal(w http.ResponseWriter, req *http.Request, c cloud.Caller, r *cloud.Rehearsal) error {
 	out := wire.DryRun{DryRun: true, Action: r.Action, Estimate: wire.Estimate{
 		VCPUs: r.More(cloud.ResourceVCPUs), MemoryMiB: r.More(cloud.ResourceMemory), DiskGiB: r.More(cloud.ResourceDisk),
 		Quota: []wire.QuotaEstimate{},
@@ -64,6 +67,14 @@ func replyRehearsal(w http.ResponseWriter, r *cloud.Rehearsal) error {
 	switch v := r.Object.(type) {
 	case cloud.Instance:
 		out.Instance = some(wireInstance(v))
+		if !pricedActions[r.Action] {
+			break
+		}
+		price, err := s.estimate(req.Context(), c, v.TenantID, quoted{v.VCPUs, v.MemoryMiB, v.DiskGiB, v.FlavorID, v.Labels}, monthHours)
+		if err != nil {
+			return err
+		}
+		out.Estimate.Price = &price
 	case cloud.Image:
 		out.Image = some(wireImage(v))
 	case cloud.Tenant:

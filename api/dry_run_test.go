@@ -64,7 +64,7 @@ func TestADryRunOfEveryRouteWritesNothing(t *testing.T) {
 				return
 			}
 			got := decoded[wire.DryRun](dry.want(200))
-			if !got.DryRun || got.Action == "" || got.Estimate.Price != nil {
+			if !got.DryRun || got.Action == "" || (got.Estimate.Price != nil) != (got.Action == "instance.create" || got.Action == "instance.update") {
 				t.Errorf("%s", dry.body)
 			}
 			if cmp.Equal(before, g.dump()) && !strings.HasSuffix(path, "/start") {
@@ -96,6 +96,10 @@ func TestADryRunSaysWhatWouldBe(t *testing.T) {
 		{Resource: "memory_mib", Before: 4096, After: 12288}, {Resource: "disk_gib", Before: 20, After: 40},
 		{Resource: "volumes", Before: 1, After: 2}, {Resource: "ports", Before: 1, After: 2},
 	}}
+	if made.Estimate.Price == nil || made.Estimate.Price.PerHour != "0" || made.Estimate.Price.Note != "no price" {
+		t.Errorf("price %+v", made.Estimate.Price)
+	}
+	made.Estimate.Price = nil
 	if diff := cmp.Diff(want, made.Estimate); diff != "" {
 		t.Errorf("create (-want +got):\n%s", diff)
 	}

@@ -15,7 +15,7 @@ var instanceStates = []string{
 
 // instanceList is what the list of instances can be asked for.
 var instanceList = listOf{
-	params: []string{"label", "state", "image", "flavor", "host"}, states: instanceStates, item: reflect.TypeFor[wire.Instance](),
+	params: []string{"label", "state", "image", "flavor", "host", "cost"}, states: instanceStates, item: reflect.TypeFor[wire.Instance](),
 }
 
 // instanceID is the id in the path. What is no id is an instance nobody has.
@@ -28,10 +28,12 @@ func (s *server) getInstance(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
-	if q := parseQuery(r, "tenant"); q.err != nil {
+	q := parseQuery(r, "tenant", "cost")
+	costs := q.flag("cost")
+	if q.err != nil {
 		return q.err
 	}
-	if s.Refs != nil {
+	if s.Refs != nil && !costs {
 		ref, err := s.Refs.InstanceRef(r.Context(), c, id)
 		if err != nil {
 			return err
@@ -45,6 +47,9 @@ func (s *server) getInstance(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	in, err := s.Instances.Instance(r.Context(), c, id)
 	if err != nil {
 		return err
+	}
+	if costs {
+		return s.replyWithCost(w, r, c, in)
 	}
 	return s.replyInstance(w, http.StatusOK, in)
 }
@@ -75,6 +80,9 @@ func (s *server) listInstances(w http.ResponseWriter, r *http.Request, c cloud.C
 		next, err = s.listByRefs(r, buf, c, l.Filter, l.Page)
 	} else {
 		next, err = s.listWhole(r, buf, c, l.Filter, l.Page)
+	}
+	if err == nil {
+		err = s.addCosts(r, c, buf.parts, l.fields)
 	}
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ const (
 var notOnce = map[string]string{
 	"/v1/sessions/oidc":       "a login is good once",
 	"/v1/sessions/oidc/start": "a login is a new one each time",
+	"/v1/estimates":           "an estimate changes nothing",
 }
 
 // secretive are the routes with a secret in the request or in the answer. What
@@ -108,6 +109,10 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Location, body = "/v1/tenants/"+v.ID, wireTenant(v)
 	case cloud.Flavor:
 		a.Location, body = "/v1/flavors/"+v.ID, wireFlavor(v)
+	case cloud.Price:
+		a.Location, body = "/v1/prices/"+v.ID, wirePrice(v)
+	case cloud.Discount:
+		a.Location, body = "/v1/discounts/"+v.ID, wireDiscount(v)
 	case cloud.Operation:
 		a.Status, body = http.StatusAccepted, wireOperation(v)
 	case cloud.User:
@@ -123,6 +128,9 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 	}
 	if strings.Contains(rt.path, "{id}") {
 		a.Location = "" // nothing new was made
+		if a.Status == http.StatusCreated {
+			a.Status = http.StatusOK
+		}
 	}
 	a.Body, err = json.Marshal(body)
 	return a, err

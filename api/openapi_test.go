@@ -100,6 +100,10 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"OperationError": wire.OperationError{}, "OperationCreator": wire.OperationCreator{},
 		"UpdateLabels": wire.UpdateLabels{}, "BulkResult": wire.BulkResult{}, "BulkItem": wire.BulkItem{}, "BulkSkipped": wire.BulkSkipped{},
 		"DryRun": wire.DryRun{}, "Estimate": wire.Estimate{}, "QuotaEstimate": wire.QuotaEstimate{},
+		"Price": wire.Price{}, "CreatePrice": wire.CreatePrice{}, "EndPrice": wire.EndPrice{}, "Discount": wire.Discount{},
+		"CreateDiscount": wire.CreateDiscount{}, "CreateEstimate": wire.CreateEstimate{}, "SizeEstimate": wire.SizeEstimate{},
+		"PriceEstimate": wire.PriceEstimate{}, "EstimateLine": wire.EstimateLine{}, "InstanceCost": wire.InstanceCost{},
+		"Cost": wire.Cost{}, "CostLine": wire.CostLine{}, "CostForecast": wire.CostForecast{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))
 		fields := api.KnownFields(v)

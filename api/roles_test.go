@@ -107,6 +107,12 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"name":"new","url":"https://example.org/x.qcow2"}`
 	case "PATCH /v1/images/{id}", "PATCH /v1/tenants/{id}", "PATCH /v1/networks/{id}":
 		body = `{"labels":{"a":"b"}}`
+	case "POST /v1/prices":
+		body = `{"meter":"disk","unit_price":"0.0001","currency":"EUR"}`
+	case "POST /v1/discounts":
+		body = `{"tenant":"ours","meter":"disk","percent":"5"}`
+	case "POST /v1/estimates":
+		body = `{"size":"1 vCPU, 1GB"}`
 	case "POST /v1/flavors":
 		body = `{"id":"c9-m9","vcpus":9,"memory_mib":9216,"disk_gib":20}`
 	case "POST /v1/sessions":
@@ -173,7 +179,11 @@ func (g *guarded) objects() map[string]string {
 	must(err)
 	_, k, err := accounts(g.db).CreateToken(ctx, operator, now, cloud.NewToken{ID: uuid.NewString(), Kind: cloud.TokenAPI, Name: "secret-token", TenantID: ours, Role: cloud.RoleViewer})
 	must(err)
-	return map[string]string{"operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
+	price, err := g.db.CreatePrice(ctx, operator, now, cloud.Price{ID: uuid.NewString(), TenantID: ours, Meter: cloud.MeterVCPU, UnitPrice: "0.01", Currency: "EUR"}, false)
+	must(err)
+	discount, err := g.db.CreateDiscount(ctx, operator, now, cloud.Discount{ID: uuid.NewString(), TenantID: ours, Meter: cloud.MeterVCPU, Percent: "10"})
+	must(err)
+	return map[string]string{"prices": price.ID, "discounts": discount.ID, "operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
 }
 
 // actors, the least first, so that what only the last may do does not take the
@@ -270,8 +280,10 @@ func TestAScopeNarrowsAToken(t *testing.T) {
 	g := newGuarded(t)
 	ids := g.objects()
 	for scope, may := range map[string]func(api.Rule) bool{
-		"read":  func(r api.Rule) bool { return r.Method == http.MethodGet },
-		"usage": func(r api.Rule) bool { return r.Path == "/v1/usage" },
+		"read": func(r api.Rule) bool { return r.Method == http.MethodGet },
+		"usage": func(r api.Rule) bool {
+			return slices.Contains([]string{"GET /v1/usage", "GET /v1/cost", "GET /v1/prices", "GET /v1/prices/{id}"}, r.Method+" "+r.Path)
+		},
 	} {
 		a := g.as("ours admin", "POST", "/v1/tokens", fmt.Sprintf(`{"name":%q,"scope":%q}`, scope, scope)).want(201)
 		g.tokens[scope] = decoded[wire.Token](a).Secret

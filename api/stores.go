@@ -111,6 +111,28 @@ type Usage interface {
 	ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error
 }
 
+// Facts gives what resources were called and labelled.
+type Facts interface {
+	UsageFacts(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.UsageFact, error)
+}
+
+// Prices keeps the price book.
+type Prices interface {
+	Prices(ctx context.Context, c cloud.Caller, f cloud.PriceFilter) ([]cloud.Price, error)
+	Price(ctx context.Context, c cloud.Caller, id string) (cloud.Price, error)
+	CreatePrice(ctx context.Context, c cloud.Caller, now time.Time, p cloud.Price, replace bool) (cloud.Price, error)
+	EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id string, at time.Time) (cloud.Price, error)
+	Currency(ctx context.Context) (cloud.Currency, error)
+}
+
+// Discounts keeps what tenants need not pay.
+type Discounts interface {
+	Discounts(ctx context.Context, c cloud.Caller, f cloud.PriceFilter) ([]cloud.Discount, error)
+	Discount(ctx context.Context, c cloud.Caller, id string) (cloud.Discount, error)
+	CreateDiscount(ctx context.Context, c cloud.Caller, now time.Time, d cloud.Discount) (cloud.Discount, error)
+	EndDiscount(ctx context.Context, c cloud.Caller, now time.Time, id string, at time.Time) (cloud.Discount, error)
+}
+
 // Hosts lists hosts.
 type Hosts interface {
 	Hosts(ctx context.Context, c cloud.Caller) ([]cloud.Host, error)

@@ -85,11 +85,18 @@ func (q *query) instant(name string, missing time.Time) time.Time {
 	if text == "" {
 		return missing
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01"} {
-		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1970 && t.Year() < 10000 {
-			return t.UTC().Truncate(time.Millisecond)
-		}
+	if t, ok := instantOf(text); ok {
+		return t
 	}
 	q.fail(invalid(name, "The parameter %s is a time such as 2026-11-05T12:00:00Z, a day or a month such as 2026-11, not %s.", name, quote(text)))
 	return missing
+}
+
+func instantOf(text string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01"} {
+		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1970 && t.Year() < 10000 {
+			return t.UTC().Truncate(time.Millisecond), true
+		}
+	}
+	return time.Time{}, false
 }

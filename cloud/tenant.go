@@ -34,3 +34,7 @@ type Flavor struct {
 
 // DefaultFlavorID is the size of an instance whose request names none.
 const DefaultFlavorID = "c1-m2"
+
+// DefaultDiskGiB is the root disk of a size that says nothing of it, unless the
+// image needs more.
+const DefaultDiskGiB = 20

@@ -20,9 +20,9 @@ const tick = 100 * time.Second
 
 type cellKey struct {
 	tenant, resource, slot string
-	meter          cloud.Meter
-	price          string
-	hour           int64
+	meter                  cloud.Meter
+	price                  string
+	hour                   int64
 }
 
 type oracleCell struct {

@@ -12,7 +12,7 @@ import (
 
 const (
 	rootSlot       = "root"
-	defaultDiskGiB = 20
+	defaultDiskGiB = cloud.DefaultDiskGiB
 	gib            = 1 << 30
 )
 

@@ -23,7 +23,7 @@ type Estimate struct {
 	MemoryMiB int64           `json:"memory_mib"`
 	DiskGiB   int64           `json:"disk_gib"`
 	Quota     []QuotaEstimate `json:"quota"` // of what would change
-	Price     *string         `json:"price"` // null: lodge knows no prices yet
+	Price     *PriceEstimate  `json:"price"` // of the instance as it would be; null of anything else
 }
 
 // QuotaEstimate is what a tenant has of a resource, and would have.

@@ -40,6 +40,8 @@ type Instance struct {
 
 	Addresses []string `json:"addresses"`
 	Ports     []Port   `json:"ports"`
+
+	Cost *InstanceCost `json:"cost,omitempty"` // only where it is asked for
 }
 
 // Running is the size of the guest as it runs now.

@@ -243,7 +243,7 @@ func (d *Daemon) handler() http.Handler {
 	check := fetch.New(fetch.Options{Allow: d.cfg.ImportAllow})
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
-		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Hosts: d.db, Health: d.db,
+		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Facts: d.db, Prices: d.db, Discounts: d.db, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
 		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
