@@ -228,8 +228,11 @@ func (p Price) Checked(now time.Time) (Price, error) {
 	}
 	if p.Selector != "" {
 		sel, err := ParseSelector(p.Selector)
-		if err != nil {
+		switch {
+		case err != nil:
 			bad = append(bad, FieldError{Field: "label", Message: MessageOf(err)})
+		case strings.TrimSpace(p.Selector) != p.Selector:
+			bad = append(bad, fieldError("label", "The label selector %s begins or ends with a space.", quoteShort(p.Selector))...)
 		}
 		p.Selector = sel.String()
 	}

@@ -36,7 +36,7 @@ func viewerOf(t cloud.Tenant) cloud.Caller {
 func TestAPriceIsKeptAsItWasGiven(t *testing.T) {
 	w := newWorld(t)
 	p := w.price("a", func(p *cloud.Price) {
-		p.UnitPrice, p.Selector, p.FlavorID, p.MinimumSeconds, p.CapHours = "00.0100", " tier in (b,a) , env", "c2-m4", 60, 672
+		p.UnitPrice, p.Selector, p.FlavorID, p.MinimumSeconds, p.CapHours = "00.0100", "tier in (b,a) , env", "c2-m4", 60, 672
 		p.To = noon.Add(48 * time.Hour)
 	})
 	if p.UnitPrice != "0.01" || p.Selector != "tier in (a,b),env" || !p.From.Equal(noon) || len(p.States) != 2 || !p.Created.Equal(noon) {

@@ -30,7 +30,7 @@ type CreatePrice struct {
 	ValidTo        string   `json:"valid_to,omitempty"`
 	MinimumSeconds int64    `json:"minimum_seconds,omitempty"`
 	CapHours       int64    `json:"cap_hours,omitempty"`
-	States         []string `json:"states,omitempty"`  // absent: those of the meter
+	States         []string `json:"states,omitzero"`   // absent: those of the meter
 	Replace        bool     `json:"replace,omitempty"` // end the price of the same where this one begins
 }
 

@@ -48,7 +48,12 @@ func (d wouldBe) write(w io.Writer) error {
 		}
 		t.add(q.Resource, fmt.Sprint(q.Before), fmt.Sprint(q.After), limit)
 	}
-	return t.write(w)
+	if err := t.write(w); err != nil || d.Estimate.Price == nil || d.Estimate.Price.Currency == "" {
+		return err
+	}
+	p := d.Estimate.Price
+	_, err := fmt.Fprintf(w, "While it runs it would cost %s an hour, %s a month of 730 hours.\n", moneyText(p.PerHour, p.Currency), moneyText(p.PerMonth, p.Currency))
+	return err
 }
 
 // would says what would become of an instance.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,10 +86,11 @@ func problemCode(p *wire.Problem) string {
 }
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var cost bool
+	cmd := &cobra.Command{
 		Use:               "show NAME",
 		Short:             "Show one instance",
-		Example:           "  lodge show web1\n  lodge show web1 -o json | jq -r '.addresses[0]'",
+		Example:           "  lodge show web1\n  lodge show web1 --cost\n  lodge show web1 -o json | jq -r '.addresses[0]'",
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.names(1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,12 +99,17 @@ func (a *app) showCommand() *cobra.Command {
 				return err
 			}
 			in, err := a.instance(cmd.Context(), c, args[0])
+			if err == nil && cost {
+				in, err = c.InstanceWithCost(cmd.Context(), in.ID)
+			}
 			if err != nil {
 				return err
 			}
 			return a.print(in, func() writer { return a.instanceFields(in) })
 		},
 	}
+	cmd.Flags().BoolVar(&cost, "cost", false, "with what it cost in this month so far")
+	return cmd
 }
 
 func (a *app) instanceFields(in wire.Instance) writer {
@@ -134,11 +141,23 @@ func (a *app) instanceFields(in wire.Instance) writer {
 		f.set("User data", iec(int64(in.UserDataBytes)))
 	}
 	f.set("Labels", labels(in.Labels))
+	if in.Cost != nil {
+		f.set("Cost", costText(*in.Cost))
+	}
 	f.set("Host", in.HostID)
 	f.set("Created", a.when(in.CreatedAt))
 	f.set("Started", a.when(in.StartedAt))
 	f.set("Deleted", a.when(in.DeletedAt))
 	return f
+}
+
+// costText is what an instance cost in this month so far.
+func costText(c wire.InstanceCost) string {
+	text := moneyText(c.Cost, c.Currency) + " since " + c.From.UTC().Format(time.DateOnly)
+	if c.Note != "" {
+		text += " (" + c.Note + ")"
+	}
+	return text
 }
 
 // when writes a moment and how long ago it was; "" for none.
