@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"strings"
 	"time"
@@ -98,8 +99,8 @@ func (s *server) cost(w http.ResponseWriter, r *http.Request, c cloud.Caller) er
 		return err
 	}
 	in.From, in.To, in.Now = q.From, q.To, now
-	charges := meter.Fitting(meter.Charges(in), q.labels)
-	sum := meter.Sole(charges)
+	parts := shares(meter.Fitting(meter.Charges(in), q.labels), q.by)
+	sum := meter.Whole(parts)
 	out := wire.Cost{
 		From: wireTime(q.From), To: wireTime(q.To), At: wireTime(now), Currency: currency.Code, Minor: currency.Minor,
 		Cost: sum.Cost.String(), ListCost: sum.ListCost.String(), By: q.by, Lines: []wire.CostLine{}, Note: note(currency, sum),
@@ -110,10 +111,10 @@ func (s *server) cost(w http.ResponseWriter, r *http.Request, c cloud.Caller) er
 		in.Now = in.To
 		out.Forecast = &wire.CostForecast{
 			From: wireTime(in.From), To: wireTime(in.To), Assumption: assumption,
-			Cost: meter.Sole(meter.Fitting(meter.Charges(in), q.labels)).Cost.String(),
+			Cost: meter.Whole(shares(meter.Fitting(meter.Charges(in), q.labels), "tenant")).Cost.String(),
 		}
 	}
-	for _, share := range shares(charges, q.by) {
+	for _, share := range parts {
 		line := wire.CostLine{Key: share.Key, Name: share.Name, Cost: share.Cost.String(), ListCost: share.ListCost.String(), Note: note(currency, share)}
 		switch q.by {
 		case "meter":
@@ -136,7 +137,7 @@ func note(currency cloud.Currency, sum meter.Share) string {
 }
 
 // shares adds charges up by what was asked for.
-func shares(charges []meter.Charge, by string) []meter.Share {
+func shares(charges iter.Seq[meter.Charge], by string) []meter.Share {
 	switch by {
 	case "day":
 		return meter.ByDay(charges)

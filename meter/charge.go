@@ -2,6 +2,7 @@ package meter
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -75,10 +76,16 @@ func Window(from, to time.Time) (time.Time, time.Time) {
 	return cloud.Month(from).Add(-lookback), to.Add(time.Millisecond)
 }
 
-// Charges computes what was used in [From, To) costs, in the order of tenant,
-// resource, slot and time. The charges of adjoining periods add up exactly to those of both.
-func Charges(in Input) []Charge {
-	e := &engine{book: newBook(in.Prices, in.Discounts), facts: newFacts(in.Facts)}
+// Charges gives what was used in [From, To) with what it costs, in the order of
+// tenant, resource, slot and time. The charges of adjoining periods add up
+// exactly to those of both. They are made while they are asked for: a year of
+// many instances is never in memory at once.
+func Charges(in Input) iter.Seq[Charge] {
+	return func(yield func(Charge) bool) { walkAll(in, yield) }
+}
+
+func walkAll(in Input, yield func(Charge) bool) {
+	e := &engine{yield: yield, book: newBook(in.Prices, in.Discounts), facts: newFacts(in.Facts)}
 	start, _ := Window(in.From, in.To)
 	e.start, e.from = start.UnixMilli(), in.From.UnixMilli()
 	e.end = min(in.To.UnixMilli(), in.Now.UnixMilli())
@@ -91,7 +98,7 @@ func Charges(in Input) []Charge {
 			cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Meter, b.Meter),
 			a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Seq, b.Seq))
 	})
-	for len(order) > 0 {
+	for len(order) > 0 && !e.enough {
 		n := 1
 		for n < len(order) && sameSlot(order[0], order[n]) {
 			n++
@@ -100,7 +107,13 @@ func Charges(in Input) []Charge {
 		order = order[n:]
 	}
 	e.traffic(in.Traffic)
-	return e.out
+}
+
+// tell gives a charge to whoever asked, until that one has enough.
+func (e *engine) tell(c Charge) {
+	if !e.enough && !e.yield(c) {
+		e.enough = true
+	}
 }
 
 // sameSlot reports whether both are of one slot. A slot that changes its owner is
@@ -114,7 +127,8 @@ type engine struct {
 	book             *book
 	facts            map[string][]*fact
 	start, from, end int64
-	out              []Charge
+	yield            func(Charge) bool
+	enough           bool
 }
 
 // stretch is a time in which nothing about a slot changed.
@@ -122,7 +136,7 @@ type stretch struct {
 	iv   *cloud.Interval
 	fact *fact
 	rate *rate // nil: no price
-	cut  *cut
+	cut  *reduction
 	a, b int64
 }
 
@@ -186,7 +200,7 @@ func (e *engine) traffic(rows []Traffic) {
 			TenantID: t.TenantID, ResourceID: t.ResourceID, Slot: t.Slot, Meter: t.Meter,
 			From: t.From.UTC(), To: hour.Add(time.Hour), Hour: hour, Hours: 1, Quantity: gb, each: gb,
 		}
-		e.out = append(e.out, named(c, t.Resource, f, r, d))
+		e.tell(named(c, t.Resource, f, r, d))
 	}
 }
 

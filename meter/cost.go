@@ -1,7 +1,9 @@
 package meter
 
 import (
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -26,19 +28,21 @@ func (s *Share) add(c Charge) {
 	s.Unpriced = s.Unpriced || c.PriceID == ""
 }
 
-// Sole is the sum of all the charges.
-func Sole(charges []Charge) (s Share) {
-	for _, c := range charges {
-		s.add(c)
+// Whole is the sum of shares.
+func Whole(shares []Share) (sum Share) {
+	for _, s := range shares {
+		sum.Quantity = sum.Quantity.Add(s.Quantity)
+		sum.ListCost, sum.Cost = sum.ListCost.Add(s.ListCost), sum.Cost.Add(s.Cost)
+		sum.Unpriced = sum.Unpriced || s.Unpriced
 	}
-	return s
+	return sum
 }
 
 // By adds charges up by what key says of each: the key, and a name for it. They
 // come in the order of their keys.
-func By(charges []Charge, key func(Charge) (key, name string)) []Share {
+func By(charges iter.Seq[Charge], key func(Charge) (key, name string)) []Share {
 	sums := map[string]*Share{}
-	for _, c := range charges {
+	for c := range charges {
 		k, name := key(c)
 		s := sums[k]
 		if s == nil {
@@ -54,44 +58,42 @@ func By(charges []Charge, key func(Charge) (key, name string)) []Share {
 	for _, s := range sums {
 		out = append(out, *s)
 	}
-	slices.SortFunc(out, func(a, b Share) int { return compareText(a.Key, b.Key) })
+	slices.SortFunc(out, func(a, b Share) int { return strings.Compare(a.Key, b.Key) })
 	return out
 }
 
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// ByHour is By for the hours that charges belong to, ByDay for days of UTC. The
-// keys are RFC 3339.
-func ByHour(charges []Charge) []Share {
-	return byTime(charges, time.RFC3339, func(h time.Time) time.Time { return h.Add(time.Hour) })
+// ByHour is By for the hours that charges belong to; the keys are RFC 3339.
+func ByHour(charges iter.Seq[Charge]) []Share {
+	return byTime(cut(charges, func(h time.Time) time.Time { return h.Add(time.Hour) }), time.RFC3339)
 }
 
 // ByDay is By for days of UTC, "2026-11-05".
-func ByDay(charges []Charge) []Share {
-	return byTime(charges, time.DateOnly, func(h time.Time) time.Time {
-		return h.Truncate(24 * time.Hour).Add(24 * time.Hour)
-	})
+func ByDay(charges iter.Seq[Charge]) []Share {
+	return byTime(cut(charges, func(h time.Time) time.Time { return h.Truncate(24 * time.Hour).Add(24 * time.Hour) }), time.DateOnly)
 }
 
-func byTime(charges []Charge, layout string, next func(hour time.Time) time.Time) []Share {
-	var parts []Charge
-	for _, c := range charges {
-		for c.Hours > 0 {
-			hours := int64(next(c.Hour).Sub(c.Hour) / time.Hour)
-			var part Charge
-			part, c = c.split(min(hours, c.Hours))
-			parts = append(parts, part)
+func byTime(parts iter.Seq[Charge], layout string) []Share {
+	return By(parts, func(c Charge) (string, string) { return c.Hour.Format(layout), "" })
+}
+
+// Hourly cuts charges at whole hours: what an export needs a row for.
+func Hourly(charges iter.Seq[Charge]) iter.Seq[Charge] {
+	return cut(charges, func(h time.Time) time.Time { return h.Add(time.Hour) })
+}
+
+// cut cuts charges where next says that another part begins.
+func cut(charges iter.Seq[Charge], next func(hour time.Time) time.Time) iter.Seq[Charge] {
+	return func(yield func(Charge) bool) {
+		for c := range charges {
+			for c.Hours > 0 {
+				var part Charge
+				part, c = c.split(min(int64(next(c.Hour).Sub(c.Hour)/time.Hour), c.Hours))
+				if !yield(part) {
+					return
+				}
+			}
 		}
 	}
-	return By(parts, func(c Charge) (string, string) { return c.Hour.Format(layout), "" })
 }
 
 // split cuts off the first hours; the parts add up exactly to the whole.
@@ -107,22 +109,15 @@ func (c Charge) split(hours int64) (first, rest Charge) {
 }
 
 // Fitting are the charges whose resource had labels that fit, when they were made.
-func Fitting(charges []Charge, sel cloud.Selector) []Charge {
+func Fitting(charges iter.Seq[Charge], sel cloud.Selector) iter.Seq[Charge] {
 	if len(sel) == 0 {
 		return charges
 	}
-	return slices.DeleteFunc(slices.Clone(charges), func(c Charge) bool { return !sel.Fits(c.Labels) })
-}
-
-// Within are the charges of one slot cut at whole hours, one for each: what an
-// export needs a row for.
-func Within(charges []Charge) (out []Charge) {
-	for _, c := range charges {
-		for c.Hours > 0 {
-			var hour Charge
-			hour, c = c.split(1)
-			out = append(out, hour)
+	return func(yield func(Charge) bool) {
+		for c := range charges {
+			if sel.Fits(c.Labels) && !yield(c) {
+				return
+			}
 		}
 	}
-	return out
 }

@@ -26,8 +26,8 @@ type rate struct {
 	most     int64 // milliseconds of a month; 0: no cap
 }
 
-// cut is a discount, read.
-type cut struct {
+// reduction is a discount, read.
+type reduction struct {
 	cloud.Discount
 	percent  decimal.Decimal
 	from, to int64
@@ -36,9 +36,9 @@ type cut struct {
 // book is the price book, read.
 type book struct {
 	rates    map[cloud.Meter][]rate // the most specific first
-	cuts     []cut                  // those of one meter first
+	cuts     []reduction            // those of one meter first
 	fitting  map[fitKey][]*rate
-	reducing map[cutKey][]*cut
+	reducing map[cutKey][]*reduction
 }
 
 type fitKey struct {
@@ -55,7 +55,7 @@ type cutKey struct {
 // newBook reads prices and discounts. What cannot be read was never let into the
 // book, so it is left out.
 func newBook(prices []cloud.Price, discounts []cloud.Discount) *book {
-	b := &book{rates: map[cloud.Meter][]rate{}, fitting: map[fitKey][]*rate{}, reducing: map[cutKey][]*cut{}}
+	b := &book{rates: map[cloud.Meter][]rate{}, fitting: map[fitKey][]*rate{}, reducing: map[cutKey][]*reduction{}}
 	for _, p := range prices {
 		r := rate{Price: p, from: p.From.UnixMilli(), to: endMS(p.To), least: p.MinimumSeconds * 1000, most: p.CapHours * msHour}
 		var err error
@@ -75,10 +75,10 @@ func newBook(prices []cloud.Price, discounts []cloud.Discount) *book {
 	for _, d := range discounts {
 		percent, err := decimal.NewFromString(d.Percent)
 		if err == nil {
-			b.cuts = append(b.cuts, cut{Discount: d, percent: percent, from: d.From.UnixMilli(), to: endMS(d.To)})
+			b.cuts = append(b.cuts, reduction{Discount: d, percent: percent, from: d.From.UnixMilli(), to: endMS(d.To)})
 		}
 	}
-	slices.SortFunc(b.cuts, func(a, c cut) int {
+	slices.SortFunc(b.cuts, func(a, c reduction) int {
 		return cmp.Or(first(a.Meter != "", c.Meter != ""), cmp.Compare(c.from, a.from), cmp.Compare(a.ID, c.ID))
 	})
 	return b
@@ -150,7 +150,7 @@ func rateAt(fitting []*rate, at int64) (*rate, int64) {
 }
 
 // cutAt is the discount at an instant, nil for none, and until when it is so.
-func (b *book) cutAt(tenant string, m cloud.Meter, at int64) (*cut, int64) {
+func (b *book) cutAt(tenant string, m cloud.Meter, at int64) (*reduction, int64) {
 	if len(b.cuts) == 0 {
 		return nil, never
 	}

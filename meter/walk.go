@@ -190,13 +190,13 @@ func (w *walk) put(c Charge, s stretch, each decimal.Decimal) {
 	}
 	c.TenantID, c.ResourceID, c.Slot, c.Meter = s.iv.TenantID, s.iv.ResourceID, s.iv.Slot, s.iv.Meter
 	c.each = each
-	w.out = append(w.out, named(c, s.iv.Resource, s.fact, s.rate, s.cut))
+	w.tell(named(c, s.iv.Resource, s.fact, s.rate, s.cut))
 }
 
 var hundred = decimal.NewFromInt(100)
 
 // named puts names and money to a charge.
-func named(c Charge, name string, f *fact, r *rate, d *cut) Charge {
+func named(c Charge, name string, f *fact, r *rate, d *reduction) Charge {
 	c.Resource, c.Flavor, c.Labels = name, f.Flavor, f.Labels
 	if f.Name != "" {
 		c.Resource = f.Name
