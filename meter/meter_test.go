@@ -212,3 +212,20 @@ func BenchmarkSum(b *testing.B) {
 		Sum(ivs, at(0), at(1<<40), at(1<<40))
 	}
 }
+
+func TestTrafficIsChargedByTheByteInItsHour(t *testing.T) {
+	hour := time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)
+	row := Traffic{TenantID: "t", ResourceID: "r", Resource: "web1", Slot: "port:0", Meter: "egress", Bytes: 1_500_000_001, From: hour.Add(59 * time.Minute)}
+	in := Input{
+		Traffic: []Traffic{row}, Prices: []cloud.Price{{ID: "p", Meter: "egress", UnitPrice: "0.02", From: hour}},
+		From: hour, To: hour.Add(time.Hour), Now: hour.Add(time.Hour),
+	}
+	got := sole(Charges(in))
+	if got.Quantity.String() != "1.500000001" || got.Cost.String() != "0.03000000002" {
+		t.Errorf("got %+v", got)
+	}
+	in.From, in.To = hour.Add(time.Hour), hour.Add(2*time.Hour)
+	if got := sole(Charges(in)); !got.Quantity.IsZero() {
+		t.Errorf("in the next hour: %+v", got)
+	}
+}
