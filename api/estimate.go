@@ -53,7 +53,7 @@ func (s *server) createEstimate(w http.ResponseWriter, r *http.Request, c cloud.
 		return err
 	}
 	var err error
-	if n.TenantID, err = s.tenantFor(r, c, q.Get("tenant"), body.Tenant); err != nil {
+	if n.TenantID, err = s.tenantFor(w, r, c, q.Get("tenant"), body.Tenant); err != nil {
 		return err
 	}
 	if err := s.fillEstimate(r.Context(), c, &n); err != nil {

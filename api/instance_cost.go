@@ -23,7 +23,8 @@ func (s *server) replyWithCost(w http.ResponseWriter, r *http.Request, c cloud.C
 	}
 	out := wireInstance(in)
 	out.Cost = some(costs[in.ID])
-	etag(w, in.Revision)
+	about(w, in.TenantID)
+	etag(w, in.Tag())
 	return reply(w, http.StatusOK, out)
 }
 

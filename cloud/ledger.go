@@ -88,6 +88,17 @@ const (
 	SealHour     SealKind = "hour"
 )
 
+// Table is where the rows of the kind are.
+func (k SealKind) Table() string {
+	switch k {
+	case SealInterval, SealDrop, SealFact, SealHour:
+		return "usage_" + string(k)
+	case SealStep:
+		return "usage_clock_step"
+	}
+	return string(k)
+}
+
 // UsageSeal is a link of the ledger's chain: its hash covers the hash before it
 // and the whole row that it names, so that no row can be changed, and none taken
 // out or put in, without every later hash becoming another.

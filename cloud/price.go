@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,27 +59,34 @@ const (
 	SealDiscountEnd SealKind = "discount_end"
 )
 
-// Sealed is what the chain covers of a new price. Its end is a row of its own.
-func (p Price) Sealed() []byte { return canonical(p) }
+// Sealed is what the chain covers of a new price. An end that is put to it later
+// is a row of its own.
+func (p Price) Sealed() []byte {
+	return row(p.ID, p.TenantID, p.Meter, p.FlavorID, p.Selector, p.UnitPrice, p.Currency, p.From.UnixMilli(), sealedEnd(p.To),
+		p.MinimumSeconds, p.CapHours, p.States, p.Created.UnixMilli())
+}
 
 // Sealed is what the chain covers of a new discount.
-func (d Discount) Sealed() []byte { return canonical(d) }
-
-// SealedEnd is what the chain covers of an end that was put to a price or a
-// discount later.
-func SealedEnd(id string, at, said time.Time) []byte {
-	return canonical([]any{id, at.UnixMilli(), said.UnixMilli()})
+func (d Discount) Sealed() []byte {
+	return row(d.ID, d.TenantID, d.Meter, d.Percent, d.From.UnixMilli(), sealedEnd(d.To), d.Created.UnixMilli())
 }
 
-// canonical is the one way to write a value of ours as bytes: JSON, with the
-// fields in their order and times in UTC.
-func canonical(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // plain values always can be written
+// sealedEnd is an end as the chain covers it: nothing while none is known.
+func sealedEnd(at time.Time) any {
+	if at.IsZero() {
+		return nil
 	}
-	return b
+	return at.UnixMilli()
 }
+
+// BookEnd is an end that was put to a price or a discount later.
+type BookEnd struct {
+	ID       string // of what ended
+	At, Said time.Time
+}
+
+// Sealed is what the chain covers of the end.
+func (e BookEnd) Sealed() []byte { return row(e.ID, e.At.UnixMilli(), e.Said.UnixMilli()) }
 
 // The bounds of a price.
 const (

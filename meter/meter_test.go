@@ -24,7 +24,7 @@ func iv(resource, slot string, m cloud.Meter, amount, start, end int64) cloud.In
 	return out
 }
 
-func stopped(iv cloud.Interval) cloud.Interval {
+func keptOnly(iv cloud.Interval) cloud.Interval {
 	iv.State = cloud.StateStopped
 	return iv
 }
@@ -76,15 +76,15 @@ func TestSumKeepsSlotsMetersResourcesAndTenantsApart(t *testing.T) {
 		iv("a", "disk:root", cloud.MeterDisk, 20, 0, 0),
 		iv("a", "disk:data0", cloud.MeterDisk, 5, 0, 1000),
 		iv("b", "cpu", cloud.MeterVCPU, 1, 0, 500),
-		stopped(iv("a", "instance", cloud.MeterInstance, 1, 2000, 2300)), // kept, and not running
-		stopped(iv("a", "cpu", cloud.MeterVCPU, 2, 2000, 2300)),
+		keptOnly(iv("a", "instance", cloud.MeterInstance, 1, 2000, 2300)), // kept, and not running
+		keptOnly(iv("a", "cpu", cloud.MeterVCPU, 2, 2000, 2300)),
 		other,
 	}, at(0), at(5000), at(3000))
 	want := []Total{
 		{TenantID: "s", ResourceID: "a", Resource: "a", Amounts: Amounts{Instance: Of(1, 7), Allocated: Allocated{Instance: Of(1, 7)}}},
 		{TenantID: "t", ResourceID: "a", Resource: "a2", Amounts: Amounts{
 			Instance: Of(1, 2000), VCPU: Of(1, 6000), Memory: Of(1024, 2000), Disk: Of(1, 65000), Open: true,
-			Allocated: Allocated{Instance: Of(1, 2000 + 300), VCPU: Of(1, 6000+600), Memory: Of(1024, 2000)},
+			Allocated: Allocated{Instance: Of(1, 2000+300), VCPU: Of(1, 6000+600), Memory: Of(1024, 2000)},
 		}},
 		{TenantID: "t", ResourceID: "b", Resource: "b", Amounts: Amounts{VCPU: Of(1, 500), Allocated: Allocated{VCPU: Of(1, 500)}}},
 	}

@@ -78,9 +78,9 @@ func (v *verification) chain() error {
 		}
 		switch {
 		case row == nil:
-			v.add(CheckChain, table(s.Kind), s.Ref, "The chain has a row of %s with this number, and it is not there.", s.Kind)
+			v.add(CheckChain, s.Kind.Table(), s.Ref, "The chain has a row of %s with this number, and it is not there.", s.Kind)
 		case cloud.Seal(v.Head.Hash, s.Kind, row) != s.Hash:
-			v.add(CheckChain, table(s.Kind), s.Ref, "Link %d does not fit: this row, the link or one before it was changed.", s.N)
+			v.add(CheckChain, s.Kind.Table(), s.Ref, "Link %d does not fit: this row, the link or one before it was changed.", s.N)
 		}
 		v.Head = s
 		return nil
@@ -89,16 +89,9 @@ func (v *verification) chain() error {
 		return err
 	}
 	return v.ledger.Unsealed(func(kind cloud.SealKind, ref int64) error {
-		v.add(CheckChain, table(kind), ref, "The row is not covered by the chain: it was put in beside lodge.")
+		v.add(CheckChain, kind.Table(), ref, "The row is not covered by the chain: it was put in beside lodge.")
 		return nil
 	})
-}
-
-func table(k cloud.SealKind) string {
-	if k == cloud.SealStep {
-		return "usage_clock_step"
-	}
-	return "usage_" + string(k)
 }
 
 func (v *verification) orphans() error {

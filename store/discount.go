@@ -14,7 +14,12 @@ type keptDiscount struct {
 	cloud.Discount
 }
 
-const discountQuery = `
+const (
+	discountQuery = discountColumns + `FROM discount_now`
+	discountsMade = `SELECT * FROM (` + discountColumns + `FROM (SELECT *, valid_to AS until FROM discount))` // as pricesMade
+)
+
+const discountColumns = `
 		SELECT
 		  seq,
 		  id,
@@ -24,7 +29,7 @@ const discountQuery = `
 		  valid_from,
 		  until,
 		  created_at
-		FROM discount_now`
+		`
 
 func scanDiscount(rows *sql.Rows) (d keptDiscount, err error) {
 	var from, to, created sql.NullInt64
@@ -158,7 +163,7 @@ func (d *DB) EndDiscount(ctx context.Context, c cloud.Caller, now time.Time, id 
 		if err := t.end("discount", n.seq, at); err != nil {
 			return err
 		}
-		if err := t.seal(cloud.SealDiscountEnd, n.seq, cloud.SealedEnd(n.ID, at, t.now)); err != nil {
+		if err := t.seal(cloud.SealDiscountEnd, n.seq, cloud.BookEnd{ID: n.ID, At: at, Said: t.now}.Sealed()); err != nil {
 			return err
 		}
 		n.To = at.UTC()

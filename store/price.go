@@ -16,7 +16,14 @@ type keptPrice struct {
 	cloud.Price
 }
 
-const priceQuery = `
+const (
+	priceQuery = priceColumns + `FROM price_now`
+	// pricesMade are the prices as they were when they were made, without the ends
+	// that they were given later.
+	pricesMade = `SELECT * FROM (` + priceColumns + `FROM (SELECT *, valid_to AS until FROM price))`
+)
+
+const priceColumns = `
 		SELECT
 		  seq,
 		  id,
@@ -32,7 +39,7 @@ const priceQuery = `
 		  cap_hours,
 		  states,
 		  created_at
-		FROM price_now`
+		`
 
 func scanPrice(rows *sql.Rows) (p keptPrice, err error) {
 	var from, to, created sql.NullInt64
@@ -278,7 +285,7 @@ func (t *tx) endPrice(p keptPrice, at time.Time) error {
 	if err := t.end("price", p.seq, at); err != nil {
 		return err
 	}
-	if err := t.seal(cloud.SealPriceEnd, p.seq, cloud.SealedEnd(p.ID, at, t.now)); err != nil {
+	if err := t.seal(cloud.SealPriceEnd, p.seq, cloud.BookEnd{ID: p.ID, At: at, Said: t.now}.Sealed()); err != nil {
 		return err
 	}
 	return t.event(p.TenantID, cloud.Ref{Kind: cloud.KindPrice, ID: p.ID}, string(p.Meter), "price.ended",

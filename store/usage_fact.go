@@ -76,20 +76,11 @@ func (t *tx) fact(f cloud.UsageFact) error {
 }
 
 func lastFact(s source, resourceID string) (cloud.UsageFact, error) {
-	return first(s, scanFact, factQuery+`
+	f, _, err := one(s, scanFact, factQuery+`
 		WHERE resource_id = ?
 		ORDER BY seq DESC
 		LIMIT 1`, resourceID)
-}
-
-// first is the first row of a query, the zero value when there is none.
-func first[T any](s source, scan func(*sql.Rows) (T, error), query string, args ...any) (T, error) {
-	var zero T
-	all, err := collect(s, scan, query, args...)
-	if err != nil || len(all) == 0 {
-		return zero, err
-	}
-	return all[0], nil
+	return f, err
 }
 
 // instanceFact is the fact of an instance as it is wanted.

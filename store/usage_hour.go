@@ -195,7 +195,7 @@ func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (changed bool
 	if err != nil {
 		return false, err
 	}
-	last, err := first(t, scanHour, hourQuery+`
+	last, _, err := one(t, scanHour, hourQuery+`
 		WHERE tenant_id = ?
 		  AND hour = ?
 		ORDER BY revision DESC

@@ -70,48 +70,75 @@ func (l ledger) Seals(f func(cloud.UsageSeal, []byte) error) error {
 	}
 }
 
+// sealed is what the chain covers: each kind of row, which of them have become
+// final, and how one is read.
+var sealed = []struct {
+	kind  cloud.SealKind
+	final string // a query of their numbers, as ref
+	row   func(s source, ref int64) ([]byte, error)
+}{
+	{cloud.SealInterval, `SELECT seq AS ref FROM usage_interval WHERE ended_at IS NOT NULL`, sealedRow(scanInterval, intervalQuery+` WHERE seq = ? AND ended_at IS NOT NULL`)},
+	{cloud.SealDrop, `SELECT seq AS ref FROM usage_drop`, sealedRow(scanDrop, dropQuery+` WHERE seq = ?`)},
+	{cloud.SealFact, `SELECT seq AS ref FROM usage_fact`, sealedRow(scanFact, factQuery+` WHERE seq = ?`)},
+	{cloud.SealStep, `SELECT seq AS ref FROM usage_clock_step`, sealedRow(scanStep, stepQuery+` WHERE seq = ?`)},
+	{cloud.SealHour, `SELECT seq AS ref FROM usage_hour`, sealedRow(scanHour, hourQuery+` WHERE seq = ?`)},
+	{cloud.SealPrice, `SELECT seq AS ref FROM price`, sealedRow(scanPrice, pricesMade+` WHERE seq = ?`)},
+	{cloud.SealPriceEnd, `SELECT seq AS ref FROM price_end`, sealedRow(scanBookEnd, bookEndQuery("price"))},
+	{cloud.SealDiscount, `SELECT seq AS ref FROM discount`, sealedRow(scanDiscount, discountsMade+` WHERE seq = ?`)},
+	{cloud.SealDiscountEnd, `SELECT seq AS ref FROM discount_end`, sealedRow(scanBookEnd, bookEndQuery("discount"))},
+}
+
 // sealed is a row as the chain covers it, nil when there is none.
 func (l ledger) sealed(kind cloud.SealKind, ref int64) ([]byte, error) {
-	switch kind {
-	case cloud.SealInterval:
-		return sealedRow(l, scanInterval, intervalQuery+` WHERE seq = ? AND ended_at IS NOT NULL`, ref)
-	case cloud.SealDrop:
-		return sealedRow(l, scanDrop, dropQuery+` WHERE seq = ?`, ref)
-	case cloud.SealFact:
-		return sealedRow(l, scanFact, factQuery+` WHERE seq = ?`, ref)
-	case cloud.SealStep:
-		return sealedRow(l, scanStep, stepQuery+` WHERE seq = ?`, ref)
-	case cloud.SealHour:
-		return sealedRow(l, scanHour, hourQuery+` WHERE seq = ?`, ref)
+	for _, k := range sealed {
+		if k.kind == kind {
+			return k.row(l, ref)
+		}
 	}
 	return nil, nil
 }
 
-func sealedRow[T interface{ Sealed() []byte }](s source, scan func(*sql.Rows) (T, error), query string, ref int64) ([]byte, error) {
-	found, err := collect(s, scan, query, ref)
-	if err != nil || len(found) == 0 {
-		return nil, err
+func sealedRow[T interface{ Sealed() []byte }](scan func(*sql.Rows) (T, error), query string) func(source, int64) ([]byte, error) {
+	return func(s source, ref int64) ([]byte, error) {
+		v, found, err := one(s, scan, query, ref)
+		if err != nil || !found {
+			return nil, err
+		}
+		return v.Sealed(), nil
 	}
-	return found[0].Sealed(), nil
+}
+
+func bookEndQuery(table string) string {
+	return `
+		SELECT
+		  b.id,
+		  e.ended_at,
+		  e.said_at
+		FROM ` + table + `_end e
+		JOIN ` + table + ` b ON b.seq = e.seq
+		WHERE e.seq = ?`
+}
+
+func scanBookEnd(rows *sql.Rows) (e cloud.BookEnd, err error) {
+	var at, said sql.NullInt64
+	err = rows.Scan(&e.ID, &at, &said)
+	e.At, e.Said = moment(at), moment(said)
+	return e, err
 }
 
 func (l ledger) Unsealed(f func(cloud.SealKind, int64) error) error {
-	type link struct {
-		kind cloud.SealKind
-		ref  int64
+	scan := func(rows *sql.Rows) (ref int64, err error) { return ref, rows.Scan(&ref) }
+	for _, k := range sealed {
+		err := each(l, scan, func(ref int64) error { return f(k.kind, ref) }, `
+			SELECT r.ref
+			FROM (`+k.final+`) r
+			WHERE NOT EXISTS (SELECT 1 FROM usage_seal s WHERE s.kind = ? AND s.ref = r.ref)
+			ORDER BY r.ref`, string(k.kind))
+		if err != nil {
+			return err
+		}
 	}
-	scan := func(rows *sql.Rows) (k link, err error) { return k, rows.Scan(&k.kind, &k.ref) }
-	return each(l, scan, func(k link) error { return f(k.kind, k.ref) }, `
-		SELECT r.kind, r.ref
-		FROM (
-		  SELECT 'interval' AS kind, seq AS ref FROM usage_interval WHERE ended_at IS NOT NULL
-		  UNION ALL SELECT 'drop', seq FROM usage_drop
-		  UNION ALL SELECT 'fact', seq FROM usage_fact
-		  UNION ALL SELECT 'step', seq FROM usage_clock_step
-		  UNION ALL SELECT 'hour', seq FROM usage_hour
-		) r
-		WHERE NOT EXISTS (SELECT 1 FROM usage_seal s WHERE s.kind = r.kind AND s.ref = r.ref)
-		ORDER BY r.kind, r.ref`)
+	return nil
 }
 
 func (l ledger) Orphans(f func(cloud.Interval) error) error {
