@@ -44,6 +44,12 @@ type Guest struct {
 	MemoryMiB int
 }
 
+// GuestEnd is what a host wrote down about the end of a guest's run.
+type GuestEnd struct {
+	Over bool      // the run has ended, whatever runs now
+	At   time.Time // when; zero: what is written down cannot be trusted in that
+}
+
 // GuestSpec is a whole guest as the host should define it.
 type GuestSpec struct {
 	ID        string // the domain's UUID: the instance's id

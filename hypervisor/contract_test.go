@@ -105,6 +105,7 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 			Destroy:  hand(conn, (*libvirt.Domain).Destroy),
 			Undefine: hand(conn, func(d *libvirt.Domain) error { return d.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM) }),
 		},
+		Keeps: uri == "qemu:///system",
 		Break: libvirtd("stop"),
 		Mend:  libvirtd("start"),
 	}

@@ -23,6 +23,8 @@ type facts struct {
 	accel    string
 	versions string
 	shape    shape
+	logs     string // where the driver's logs of the guests are, "" when not on this machine
+	state    string // where the driver keeps its pid
 }
 
 // learn asks libvirt and the host.
@@ -40,6 +42,9 @@ func learn(c *libvirt.Connect, opts Options) (*facts, error) {
 		f.accel = AccelTCG
 		f.shape = shape{domainType: "test", arch: "i686"}
 		return f, nil
+	}
+	if uri, err := c.GetURI(); err == nil && uri == "qemu:///system" {
+		f.logs, f.state = systemLogs, systemState
 	}
 	kvm, err := offersKVM(c)
 	if err != nil {

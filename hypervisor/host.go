@@ -36,6 +36,7 @@ type Host struct {
 	stop    context.CancelFunc
 	ended   chan struct{}
 	greets  chan struct{} // closed after the first greeting
+	settled time.Duration
 
 	mu       sync.Mutex
 	up       bool // as the watchers were told
@@ -70,6 +71,7 @@ func Open(opts Options) (*Host, error) {
 		link:     opts.Link,
 		ended:    make(chan struct{}),
 		greets:   make(chan struct{}),
+		settled:  settled,
 		watchers: map[*watcher]struct{}{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())

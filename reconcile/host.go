@@ -33,6 +33,13 @@ type Guests interface {
 	WatchGuests(ctx context.Context, moved func(id string), link func(up bool)) error
 }
 
+// Ends are the ends of runs, as the host wrote them down while nobody looked.
+type Ends interface {
+	// GuestEnd says whether the run that was on at since has ended, and when; now
+	// is the present. What is not known is not over; it is no error.
+	GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error)
+}
+
 // Disks are the disks of one host.
 type Disks interface {
 	LookDisks(ctx context.Context, ids []string) (map[cloud.DiskKey]cloud.Disk, error)

@@ -192,7 +192,11 @@ func (l *Loop) record(ctx context.Context, w cloud.InstanceWish, m *memory, r cl
 	if r.Unseen {
 		return l.Instances.RecordInstance(ctx, r)
 	}
-	l.evidence(&r, w)
+	if hidden := l.evidence(ctx, &r, w); hidden != nil {
+		if err := l.Instances.RecordInstance(ctx, *hidden); err != nil {
+			return err
+		}
+	}
 	over := ran(w) && r.State != cloud.StateRunning && r.State != cloud.StatePaused
 	if !over {
 		m.overAt = time.Time{}

@@ -15,6 +15,7 @@ type Options struct {
 	HostID string
 
 	Guests  Guests
+	Ends    Ends // nil: the host writes no ends down
 	Disks   Disks
 	Nets    Nets
 	Fetcher Fetcher
@@ -26,6 +27,7 @@ type Options struct {
 	Bell      <-chan struct{} // rings when a wish has changed
 
 	Now        func() time.Time
+	Skew       func() time.Duration // Now less the host's wall clock; nil: always 0
 	Log        *slog.Logger
 	Workers    int           // instances and networks side by side; 0: 4
 	SweepEvery time.Duration // 0: 30 s
@@ -226,16 +228,4 @@ func (l *Loop) openGapAtHeartbeat(ctx context.Context) {
 		return
 	}
 	l.openGap(host.HeartbeatAt)
-}
-
-// evidence says when a guest that is found off ended, at best.
-func (l *Loop) evidence(r *cloud.InstanceRecord, w cloud.InstanceWish) {
-	gap := l.gap.Load()
-	runs := r.State.Runs()
-	if gap == 0 || !ran(w) || runs {
-		return
-	}
-	if at := time.UnixMilli(gap); r.EndAt.IsZero() || at.Before(r.EndAt) {
-		r.EndAt, r.Evidence = at, cloud.EvidenceHeartbeat
-	}
 }

@@ -46,6 +46,10 @@ func (m mortal) LookGuests(ctx context.Context, ids []string) (map[string]cloud.
 	return live(m, func() (map[string]cloud.Guest, error) { return m.host.LookGuests(ctx, ids) })
 }
 
+func (m mortal) GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error) {
+	return live(m, func() (cloud.GuestEnd, error) { return m.host.GuestEnd(ctx, id, since, now) })
+}
+
 func (m mortal) DefineGuest(ctx context.Context, s cloud.GuestSpec) error {
 	return m.do(func() error { return m.host.DefineGuest(ctx, s) })
 }

@@ -70,6 +70,7 @@ type world struct {
 	tens []string
 	log  io.Writer
 	n    int
+	skew time.Duration // of the loop's clock
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -136,9 +137,9 @@ func (w *world) lodged() {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := mortal{w.host, w.db, &dead, &w.full}
 	loop := reconcile.New(reconcile.Options{
-		HostID: w.hid, Guests: m, Disks: m, Nets: m, Fetcher: nil,
+		HostID: w.hid, Guests: m, Ends: m, Disks: m, Nets: m, Fetcher: nil,
 		Instances: m, Networks: m, Images: m, Hosts: m, Bell: w.db.Bell(),
-		Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now: time.Now, Skew: func() time.Duration { return w.skew }, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.done = make(chan struct{})
 	go func() { defer close(w.done); _ = loop.Run(ctx) }()

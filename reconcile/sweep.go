@@ -27,12 +27,9 @@ func (l *Loop) sweep(ctx context.Context) {
 	for _, w := range wishes {
 		d := Plan(w, assemble(w, guests, disks, nets), now)
 		if gap != 0 {
-			l.evidence(&d.Record, w)
-			if !d.Record.EndAt.IsZero() {
-				if err := l.Instances.RecordInstance(ctx, d.Record); err != nil {
-					l.Log.Error("sweep: record", "id", w.ID, "err", err)
-					return // the gap stays open: the evidence must not be lost
-				}
+			if err := l.recordEnd(ctx, &d.Record, w); err != nil {
+				l.Log.Error("sweep: record", "id", w.ID, "err", err)
+				return // the gap stays open: the evidence must not be lost
 			}
 		}
 		if differs(w, d) {
@@ -50,6 +47,20 @@ func (l *Loop) sweep(ctx context.Context) {
 	if err := l.Hosts.Heartbeat(ctx, l.HostID, now); err != nil {
 		l.Log.Error("sweep: heartbeat", "err", err)
 	}
+}
+
+// recordEnd writes down a run that ended while nobody looked.
+func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.InstanceWish) error {
+	hidden := l.evidence(ctx, r, w)
+	if hidden != nil {
+		if err := l.Instances.RecordInstance(ctx, *hidden); err != nil {
+			return err
+		}
+	}
+	if hidden == nil && r.EndAt.IsZero() {
+		return nil
+	}
+	return l.Instances.RecordInstance(ctx, *r)
 }
 
 func (l *Loop) lookAll(ctx context.Context) (map[string]cloud.Guest, map[cloud.DiskKey]cloud.Disk, map[string]cloud.HostNetwork, error) {

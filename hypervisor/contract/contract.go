@@ -20,6 +20,7 @@ type Host interface {
 	PowerGuest(ctx context.Context, id string, a cloud.PowerAction) error
 	RemoveGuest(ctx context.Context, id string) error
 	WatchGuests(ctx context.Context, moved func(id string), link func(up bool)) error
+	GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error)
 	ConsoleLog(ctx context.Context, id string, max int) ([]byte, error)
 	Describe(ctx context.Context) (cloud.Host, error)
 }
@@ -42,6 +43,8 @@ type Site struct {
 	HasForeign func(t *testing.T, uuid string) bool
 	// Hand acts as an operator at the host does.
 	Hand Hand
+	// Keeps: the host writes down when runs ended.
+	Keeps bool
 	// Break takes the link to the host away and Mend gives it back.
 	Break, Mend func(t *testing.T)
 	// Cannot has the reason for each test that the site cannot do.
@@ -76,6 +79,8 @@ func Guests(t *testing.T, open func(t *testing.T) Site) {
 		{"UnknownGuest", unknown},
 		{"ForeignDomainIsReportedAndNeverTouched", foreignDomain},
 		{"ForeignNameIsReportedAndNeverTouched", foreignName},
+		{"EndOfARunIsWrittenDown", endWritten},
+		{"EndOfARunIsKnownAfterTheNextStart", endOfEarlierRun},
 		{"EventsOfStartAndDestroyArrive", events},
 		{"DescribeSaysWhatTheHostIs", describe},
 		{"LostLinkIsSaidAndComesBack", lostLink},

@@ -36,6 +36,11 @@ func (h *Host) Crash(id string) bool { return h.ends(id, cloud.OffCrashed) }
 // DestroyByHand is an operator's virsh destroy.
 func (h *Host) DestroyByHand(id string) bool { return h.ends(id, cloud.OffDestroyed) }
 
+// StartByHand is an operator's virsh start.
+func (h *Host) StartByHand(id string) bool {
+	return h.act(id, func(g *guest) bool { return g.run == nil && g.next != nil && h.start(g) == nil })
+}
+
 // UndefineByHand is an operator's virsh undefine: a guest that runs goes on
 // until it is off, and is gone then.
 func (h *Host) UndefineByHand(id string) bool {
@@ -150,11 +155,14 @@ func (h *Host) Leases(networkID string) map[string]cloud.PortSpec {
 func (h *Host) RebootHost() {
 	h.Down(true)
 	h.mu.Lock()
+	mute := h.mute
+	h.mute = true // nobody is there to write an end down
 	for _, g := range h.guests {
 		if g.run != nil {
 			h.end(g, cloud.OffUnknown)
 		}
 	}
+	h.mute = mute
 	for _, n := range h.nets {
 		n.active = true
 		clear(n.leases)

@@ -38,6 +38,7 @@ func TestPretendHostKeepsTheContract(t *testing.T) {
 				Undefine: func(_ *testing.T, id string) { h.UndefineByHand(id) },
 				Destroy:  func(_ *testing.T, id string) { h.DestroyByHand(id) },
 			},
+			Keeps: true,
 			Break: func(*testing.T) { h.Down(true) },
 			Mend:  func(*testing.T) { h.Down(false) },
 		}

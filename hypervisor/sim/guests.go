@@ -196,6 +196,7 @@ func (h *Host) boot(g *guest) {
 // end ends the run.
 func (h *Host) end(g *guest, why cloud.OffReason) {
 	h.settle(g)
+	h.logEnd(g)
 	g.turn++
 	g.run, g.live, g.off = nil, "", why
 	g.paused, g.ioError = false, false

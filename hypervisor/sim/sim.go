@@ -99,6 +99,7 @@ type Host struct {
 	mu       sync.Mutex
 	rand     *rand.Rand
 	guests   map[string]*guest // by UUID
+	written  map[string][]ending
 	foreign  map[string]string // names of domains that are not lodge's -> UUID
 	disks    map[cloud.DiskKey]cloud.Disk
 	sizes    map[cloud.DiskKey]int64 // bytes on the host
@@ -111,6 +112,8 @@ type Host struct {
 	lost     chan struct{} // closed while the link is down
 	down     bool
 	deaf     bool // events are lost
+	mute     bool // ends of runs are not written down
+	away     bool // libvirt is not there
 	plans    map[Call][]plan
 	failRate float64
 }
@@ -136,6 +139,7 @@ func New(opts Options) *Host {
 		opts:     opts,
 		rand:     rand.New(rand.NewPCG(opts.Seed, opts.Seed)),
 		guests:   map[string]*guest{},
+		written:  map[string][]ending{},
 		foreign:  map[string]string{},
 		disks:    map[cloud.DiskKey]cloud.Disk{},
 		sizes:    map[cloud.DiskKey]int64{},

@@ -231,7 +231,7 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	}
 	return reconcile.New(reconcile.Options{
 		HostID: hostID,
-		Guests: d.host.guests, Disks: d.host.disks, Nets: d.host.nets,
+		Guests: d.host.guests, Ends: d.host.ends, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
 		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,

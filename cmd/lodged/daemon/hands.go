@@ -24,6 +24,7 @@ import (
 type hands struct {
 	name     string
 	guests   reconcile.Guests
+	ends     reconcile.Ends
 	disks    reconcile.Disks
 	nets     reconcile.Nets
 	console  api.Console
@@ -41,7 +42,7 @@ func openHands(cfg Config, seen cloud.Observe) (hands, error) {
 
 func simHands(cfg Config) hands {
 	h := sim.New(sim.Options{Now: cfg.Now, Latency: sim.Realistic()})
-	return hands{name: "sim", guests: h, disks: h, nets: h, console: h,
+	return hands{name: "sim", guests: h, ends: h, disks: h, nets: h, console: h,
 		describe: h.Describe}
 }
 
@@ -75,7 +76,7 @@ func realHands(cfg Config, seen cloud.Observe) (h hands, err error) {
 		return h, fmt.Errorf("network: %w", err)
 	}
 	h.closers = append(h.closers, nets)
-	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
+	h.name, h.guests, h.ends, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, guests, disks, nets, guests
 	h.describe, h.link = guests.Describe, link.Stats
 	return h, nil
 }
