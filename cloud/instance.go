@@ -139,6 +139,9 @@ type InstanceRecord struct {
 	At       time.Time
 	EndAt    time.Time
 	Evidence Evidence
+	// Traffic is the last look at the counters of a run that is over with this
+	// record; nil: there was none.
+	Traffic *TrafficReading
 	// Unseen: the host could not be looked at. Only Problem is written; state,
 	// meters and everything else stay as they were last seen.
 	Unseen bool

@@ -5,12 +5,22 @@ import "time"
 // Meter is a thing that is counted.
 type Meter string
 
-// The meters.
+// The meters. Nothing opens those of volumes, snapshots and floating IPs yet:
+// lodge has no such objects of their own.
 const (
 	MeterInstance Meter = "instance" // guests, each counting one
 	MeterVCPU     Meter = "vcpu"     // vCPUs
 	MeterMemory   Meter = "memory"   // MiB
 	MeterDisk     Meter = "disk"     // GiB
+	MeterImage    Meter = "image"    // MiB of the file, rounded up
+
+	MeterVolume     Meter = "volume"      // GiB
+	MeterSnapshot   Meter = "snapshot"    // MiB of the file, rounded up
+	MeterFloatingIP Meter = "floating_ip" // addresses, each counting one
+
+	// Bytes are counted, not time: they are in rows of Traffic.
+	MeterEgress  Meter = "egress"  // bytes that a guest sent
+	MeterIngress Meter = "ingress" // bytes that a guest received
 )
 
 // Evidence is how the end of an interval is known.

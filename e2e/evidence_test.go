@@ -101,101 +101,131 @@ func (l *lab) killed() time.Time {
 	return l.heartbeat()
 }
 
-// After whatever happens while lodged is down for several sweeps, the ledger has
-// the truth to the second, or what was last seen where the truth cannot be known.
-func TestTheLedgerIsRightAfterWhateverHappenedWhileLodgedWasDown(t *testing.T) {
-	const (
-		truth = "log"       // within a second of the end
-		beat  = "heartbeat" // at the last look, which is never later than the end
-		none  = ""          // it goes on
-	)
-	for _, c := range []struct {
-		name   string
-		happen func(l *lab, id string) (end time.Time)
-		want   string
-		again  bool // it is on again afterwards
-	}{
-		{"the guest runs on", func(l *lab, id string) time.Time { return time.Time{} }, none, false},
+// fate is what happens to a guest while lodged is down, and how the ledger has to
+// have it afterwards.
+type fate struct {
+	name   string
+	happen func(l *lab, id string) (end time.Time)
+	want   string // evidence of the end; "" when the guest goes on
+	again  bool   // it is on again afterwards
+}
+
+const (
+	byLog  = "log"       // within a second of the end
+	byBeat = "heartbeat" // at the last look, which is never later than the end
+)
+
+func destroyByHand(l *lab, id string) time.Time {
+	pid := l.qemu(id)
+	l.virsh("destroy", "lodge-"+id)
+	return l.dead(pid)
+}
+
+func killQEMU(l *lab, id string) time.Time {
+	pid := l.qemu(id)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		l.t.Fatal(err)
+	}
+	return l.dead(pid)
+}
+
+// befall has a guest meet each fate while lodged is down for several sweeps, with
+// before and after done to the host, and checks the ledger when lodged is back.
+func (l *lab) befall(fates []fate, before, after func()) {
+	l.t.Helper()
+	ids, ends := make([]string, len(fates)), make([]time.Time, len(fates))
+	for i, f := range fates {
+		ids[i] = l.tiny(strings.ToLower(strings.ReplaceAll(f.name, " ", "-")))
+	}
+	for i, f := range fates {
+		if f.name == "powered off from inside" {
+			l.sshWait("root", l.address(ids[i]), "true", time.Minute)
+		}
+	}
+	addresses := map[string]string{}
+	for _, id := range ids {
+		addresses[id] = l.address(id)
+	}
+	l.addresses = addresses
+	seen := l.killed()
+	time.Sleep(3 * time.Second)
+	before()
+	for i, f := range fates {
+		ends[i] = f.happen(l, ids[i])
+	}
+	time.Sleep(2 * time.Second)
+	after()
+	l.start()
+	back := time.Now()
+	l.eventually(time.Minute, "lodge looks again", func() bool { return l.heartbeat().After(back) })
+	for i, f := range fates {
+		l.t.Run(f.name, func(t *testing.T) {
+			if f.again {
+				l.eventually(time.Minute, "it is on again", func() bool { return len(l.ledgerRuns(ids[i])) == 2 })
+			}
+			f.check(t, l.ledgerRuns(ids[i]), ends[i], seen, back)
+		})
+	}
+}
+
+func (f fate) check(t *testing.T, runs []run, end, seen, back time.Time) {
+	if f.want == "" {
+		if len(runs) != 1 || !runs[0].end.IsZero() {
+			t.Errorf("it ran on; the ledger has %+v", runs)
+		}
+		return
+	}
+	got := runs[0]
+	t.Logf("ended %s; in the ledger %s after that, by %s", end.UTC().Format(time.RFC3339Nano), got.end.Sub(end), got.evidence)
+	switch {
+	case got.evidence != f.want:
+		t.Errorf("the evidence is %q, want %q; lodge last looked at %s", got.evidence, f.want, seen)
+	case f.want == byLog && got.end.Sub(end).Abs() > time.Second:
+		t.Errorf("it ended at %s; the ledger says %s", end, got.end)
+	case f.want == byBeat && (!got.end.Equal(seen) || got.end.After(end)):
+		t.Errorf("lodge last looked at %s and it ended at %s; the ledger says %s", seen, end, got.end)
+	}
+	if f.again != (len(runs) == 2) || (f.again && (runs[1].start.Before(back.Add(-5*time.Second)) || !runs[1].end.IsZero())) {
+		t.Errorf("on again %v since lodge is back, about %s; the ledger has %+v", f.again, back, runs)
+	}
+}
+
+func TestTheLedgerIsRightWhateverHappenedWhileLodgedWasDown(t *testing.T) {
+	l := newLab(t, "--sweep", "1s")
+	l.importTiny()
+	l.befall([]fate{
+		{"runs on", func(*lab, string) time.Time { return time.Time{} }, "", false},
 		{"powered off from inside", func(l *lab, id string) time.Time {
 			pid := l.qemu(id)
-			l.virsh("shutdown", "lodge-"+id) // the button: the guest does the rest
+			l.ssh("root", l.addresses[id], "poweroff")
 			return l.dead(pid)
-		}, truth, false},
-		{"destroyed by hand", func(l *lab, id string) time.Time {
-			pid := l.qemu(id)
-			l.virsh("destroy", "lodge-"+id)
-			return l.dead(pid)
-		}, truth, true},
-		{"QEMU killed", func(l *lab, id string) time.Time {
-			pid := l.qemu(id)
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			return l.dead(pid)
-		}, truth, true},
+		}, byLog, false},
+		{"destroyed by hand", destroyByHand, byLog, true},
+		{"QEMU killed", killQEMU, byLog, true},
 		{"destroyed and started by hand", func(l *lab, id string) time.Time {
-			pid := l.qemu(id)
-			l.virsh("destroy", "lodge-"+id)
-			end := l.dead(pid)
-			time.Sleep(2 * time.Second)
+			end := destroyByHand(l, id)
+			time.Sleep(1500 * time.Millisecond)
 			l.virsh("start", "lodge-"+id)
 			return end
-		}, truth, true},
-		{"libvirtd restarts", func(l *lab, id string) time.Time { l.libvirtd("restart"); return time.Time{} }, none, false},
-		{"QEMU killed while libvirtd is away too", func(l *lab, id string) time.Time {
-			pid := l.qemu(id)
-			l.libvirtd("kill")
-			time.Sleep(time.Second)
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			end := l.dead(pid)
-			time.Sleep(2 * time.Second)
-			l.libvirtd("start")
-			return end
-		}, beat, true},
-		{"log removed", func(l *lab, id string) time.Time {
-			pid := l.qemu(id)
-			l.virsh("destroy", "lodge-"+id)
-			end := l.dead(pid)
+		}, byLog, true},
+		{"destroyed and its log removed", func(l *lab, id string) time.Time {
+			end := destroyByHand(l, id)
 			if err := os.Remove("/var/log/libvirt/qemu/lodge-" + id + ".log"); err != nil {
 				l.t.Fatal(err)
 			}
 			return end
-		}, beat, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l := newLab(t, "--sweep", "1s")
-			l.importTiny()
-			id := l.tiny("a")
-			l.sshWait("root", l.address(id), "true", time.Minute) // it hears the button
-			seen := l.killed()
-			time.Sleep(3 * time.Second)
-			end := c.happen(l, id)
-			time.Sleep(2 * time.Second)
-			l.start()
-			back := time.Now()
-			if c.again || c.want == none {
-				l.settled(id, "running")
-			} else {
-				l.settled(id, "stopped")
-			}
-			runs := l.ledgerRuns(id)
-			switch first := runs[0]; {
-			case c.want == none:
-				if len(runs) != 1 || !first.end.IsZero() {
-					t.Errorf("it ran on; the ledger has %+v", runs)
-				}
-				return
-			case first.evidence != c.want:
-				t.Errorf("it ended at %s, lodge last looked at %s; the ledger has %+v, want evidence %s", end, seen, runs, c.want)
-			case c.want == truth && first.end.Sub(end).Abs() > time.Second:
-				t.Errorf("it ended at %s; the ledger says %s", end, first.end)
-			case c.want == beat && (!first.end.Equal(seen) || first.end.After(end)):
-				t.Errorf("lodge last looked at %s and it ended at %s; the ledger says %s", seen, end, first.end)
-			}
-			t.Logf("ended %s, in the ledger %s after that by %s", end.UTC().Format(time.RFC3339Nano), runs[0].end.Sub(end), runs[0].evidence)
-			if c.again && (len(runs) != 2 || runs[1].start.Before(back.Add(-5*time.Second)) || !runs[1].end.IsZero()) {
-				t.Errorf("it is on again since lodge is back, about %s; the ledger has %+v", back, runs)
-			}
-		})
-	}
+		}, byBeat, true},
+	}, func() {}, func() {})
+}
+
+// libvirtd writes down what it finds dead at its start as ended then.
+func TestTheLedgerIsRightWhateverHappenedWhileLodgedAndLibvirtdWereDown(t *testing.T) {
+	l := newLab(t, "--sweep", "1s")
+	l.importTiny()
+	l.befall([]fate{
+		{"runs on", func(*lab, string) time.Time { return time.Time{} }, "", false},
+		{"QEMU killed", killQEMU, byBeat, true},
+	}, func() { l.libvirtd("kill"); time.Sleep(time.Second) }, func() { l.libvirtd("start") })
 }
 
 // The same with lodge looking.

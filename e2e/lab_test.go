@@ -33,6 +33,8 @@ type lab struct {
 	daemon *exec.Cmd
 	exited chan struct{}
 	http   *http.Client
+
+	addresses map[string]string // of instances, for when lodged is down
 }
 
 // newLab starts a lodged. When the test ends every instance is deleted, and the

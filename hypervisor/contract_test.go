@@ -109,6 +109,9 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 		Break: libvirtd("stop"),
 		Mend:  libvirtd("start"),
 	}
+	if uri == "qemu:///system" {
+		site.Network = func(t *testing.T) string { return hostNetwork(t, conn) }
+	}
 	if uri == "test:///default" {
 		site.Hand.Undefine = hand(conn, (*libvirt.Domain).Undefine)
 	}
@@ -117,6 +120,19 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 		site.Ready = "lodge-tiny: up "
 	}
 	return site
+}
+
+// hostNetwork makes a network with a bridge until the test ends.
+func hostNetwork(t *testing.T, conn *libvirt.Connect) (id string) {
+	t.Helper()
+	id = contract.NewID()
+	def := libvirtxml.Network{Name: cloud.HostNetworkName(id), Bridge: &libvirtxml.NetworkBridge{Name: cloud.BridgeName(id)}}
+	text, err := def.Marshal()
+	must(t, err)
+	network, err := conn.NetworkCreateXML(text)
+	must(t, err)
+	t.Cleanup(func() { _ = network.Destroy(); _ = network.Free() })
+	return id
 }
 
 // dial opens a connection of the test's own. The link's event loop serves it too.

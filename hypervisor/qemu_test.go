@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 
 	"lodge/cloud"
 	"lodge/hypervisor/contract"
@@ -43,14 +42,7 @@ func TestQEMUStartsAGuestWithSeedAndNIC(t *testing.T) {
 	needWorld(t)
 	h := open(t, "qemu:///system", AccelAuto)
 	conn := dial(t, "qemu:///system")
-	netID, dir := contract.NewID(), sharedDir(t)
-	def := libvirtxml.Network{Name: cloud.HostNetworkName(netID), Bridge: &libvirtxml.NetworkBridge{Name: cloud.BridgeName(netID)}}
-	text, err := def.Marshal()
-	must(t, err)
-	network, err := conn.NetworkCreateXML(text)
-	must(t, err)
-	t.Cleanup(func() { _ = network.Destroy(); _ = network.Free() })
-
+	netID, dir := hostNetwork(t, conn), sharedDir(t)
 	spec := small(t, blank(t, dir))
 	seed := blank(t, dir)
 	seed.ReadOnly, seed.Serial = true, "seed"

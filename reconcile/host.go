@@ -40,6 +40,13 @@ type Ends interface {
 	GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error)
 }
 
+// Counters are the byte counters of the guests' NICs.
+type Counters interface {
+	// ReadNICs reads the counters of running guests by id, each guest's NICs in the
+	// order of its definition: all with nil ids, else the asked ones that run.
+	ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error)
+}
+
 // Disks are the disks of one host.
 type Disks interface {
 	LookDisks(ctx context.Context, ids []string) (map[cloud.DiskKey]cloud.Disk, error)
@@ -77,6 +84,12 @@ type Instances interface {
 	// not gone when ids is nil.
 	InstanceWishes(ctx context.Context, hostID string, ids []string) ([]cloud.InstanceWish, error)
 	RecordInstance(ctx context.Context, r cloud.InstanceRecord) error
+}
+
+// Traffic is what the loop needs of the store for the bytes of guests.
+type Traffic interface {
+	// RecordTraffic writes down what the counters of runs that go on have grown by.
+	RecordTraffic(ctx context.Context, now time.Time, readings []cloud.TrafficReading) error
 }
 
 // Networks is what the loop needs of the store for networks.

@@ -68,6 +68,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			m = memory{}
 			return
 		}
+		l.readTraffic(ctx, w, d)
 		if err := l.run(ctx, d, &m); err != nil {
 			if d.Throttle != nil {
 				m.attempts-- // counted there; a repair that fails is one attempt
@@ -193,10 +194,12 @@ func (l *Loop) record(ctx context.Context, w cloud.InstanceWish, m *memory, r cl
 		return l.Instances.RecordInstance(ctx, r)
 	}
 	if hidden := l.evidence(ctx, &r, w); hidden != nil {
+		l.final(hidden, w)
 		if err := l.Instances.RecordInstance(ctx, *hidden); err != nil {
 			return err
 		}
 	}
+	l.final(&r, w)
 	over := ran(w) && r.State != cloud.StateRunning && r.State != cloud.StatePaused
 	if !over {
 		m.overAt = time.Time{}

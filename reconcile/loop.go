@@ -14,16 +14,19 @@ import (
 type Options struct {
 	HostID string
 
-	Guests  Guests
-	Ends    Ends // nil: the host writes no ends down
-	Disks   Disks
-	Nets    Nets
-	Fetcher Fetcher
+	Guests Guests
+	Ends   Ends // nil: the host writes no ends down
+	// Counters and Traffic count the guests' bytes; nil: they are not counted.
+	Counters Counters
+	Disks    Disks
+	Nets     Nets
+	Fetcher  Fetcher
 
 	Instances Instances
 	Networks  Networks
 	Images    Images
 	Hosts     Hosts
+	Traffic   Traffic
 	Bell      <-chan struct{} // rings when a wish has changed
 
 	Now        func() time.Time
@@ -49,6 +52,7 @@ type Loop struct {
 	work   *queue // instances and networks
 	images *queue
 	mem    memories
+	bytes  readings
 	// gap is the last moment the guests were seen before nobody looked, in Unix
 	// milliseconds; 0 while somebody looks.
 	gap       atomic.Int64
@@ -72,6 +76,7 @@ func New(o Options) *Loop {
 		work:     newQueue(),
 		images:   newQueue(),
 		mem:      memories{m: map[string]memory{}},
+		bytes:    readings{m: map[string]cloud.TrafficReading{}, doubted: map[string]time.Time{}},
 		sweepNow: make(chan struct{}, 1),
 	}
 }

@@ -137,8 +137,8 @@ func (w *world) lodged() {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := mortal{w.host, w.db, &dead, &w.full}
 	loop := reconcile.New(reconcile.Options{
-		HostID: w.hid, Guests: m, Ends: m, Disks: m, Nets: m, Fetcher: nil,
-		Instances: m, Networks: m, Images: m, Hosts: m, Bell: w.db.Bell(),
+		HostID: w.hid, Guests: m, Ends: m, Counters: m, Disks: m, Nets: m, Fetcher: nil,
+		Instances: m, Networks: m, Images: m, Hosts: m, Traffic: m, Bell: w.db.Bell(),
 		Now: time.Now, Skew: func() time.Duration { return w.skew }, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.done = make(chan struct{})

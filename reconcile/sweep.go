@@ -36,6 +36,7 @@ func (l *Loop) sweep(ctx context.Context) {
 			l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: w.ID})
 		}
 	}
+	l.sweepTraffic(ctx, wishes, guests)
 	l.sweepNetworks(ctx, nets)
 	if l.blinded.Swap(false) {
 		l.mem.forgive() // what failed for want of a host is tried at once
@@ -53,6 +54,7 @@ func (l *Loop) sweep(ctx context.Context) {
 func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.InstanceWish) error {
 	hidden := l.evidence(ctx, r, w)
 	if hidden != nil {
+		l.final(hidden, w)
 		if err := l.Instances.RecordInstance(ctx, *hidden); err != nil {
 			return err
 		}
@@ -60,6 +62,7 @@ func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.I
 	if hidden == nil && r.EndAt.IsZero() {
 		return nil
 	}
+	l.final(r, w)
 	return l.Instances.RecordInstance(ctx, *r)
 }
 

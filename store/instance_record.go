@@ -211,6 +211,11 @@ func (t *tx) record(c change) error {
 	if err := t.writeMeters(c.was.tenantID, id, c.was.name, c.meters); err != nil {
 		return err
 	}
+	if r := c.record.Traffic; r != nil && c.now.startedAt.IsZero() {
+		if err := t.writeTraffic(c.was.tenantID, c.was.startedAt, *r); err != nil {
+			return err
+		}
+	}
 	if c.now.gone {
 		if err := t.volumesGone(id); err != nil {
 			return err

@@ -21,6 +21,7 @@ type Host interface {
 	RemoveGuest(ctx context.Context, id string) error
 	WatchGuests(ctx context.Context, moved func(id string), link func(up bool)) error
 	GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error)
+	ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error)
 	ConsoleLog(ctx context.Context, id string, max int) ([]byte, error)
 	Describe(ctx context.Context) (cloud.Host, error)
 }
@@ -45,6 +46,9 @@ type Site struct {
 	Hand Hand
 	// Keeps: the host writes down when runs ended.
 	Keeps bool
+	// Network makes a network that a guest can start with, until the test ends; nil:
+	// the site has no counters.
+	Network func(t *testing.T) (id string)
 	// Break takes the link to the host away and Mend gives it back.
 	Break, Mend func(t *testing.T)
 	// Cannot has the reason for each test that the site cannot do.
@@ -81,6 +85,7 @@ func Guests(t *testing.T, open func(t *testing.T) Site) {
 		{"ForeignNameIsReportedAndNeverTouched", foreignName},
 		{"EndOfARunIsWrittenDown", endWritten},
 		{"EndOfARunIsKnownAfterTheNextStart", endOfEarlierRun},
+		{"CountersBeginAtEachRun", counters},
 		{"EventsOfStartAndDestroyArrive", events},
 		{"DescribeSaysWhatTheHostIs", describe},
 		{"LostLinkIsSaidAndComesBack", lostLink},

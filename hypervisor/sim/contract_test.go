@@ -39,6 +39,13 @@ func TestPretendHostKeepsTheContract(t *testing.T) {
 				Destroy:  func(_ *testing.T, id string) { h.DestroyByHand(id) },
 			},
 			Keeps: true,
+			Network: func(t *testing.T) string {
+				id := contract.NewID()
+				if err := h.EnsureNetwork(context.Background(), cloud.NetworkSpec{ID: id}); err != nil {
+					t.Fatal(err)
+				}
+				return id
+			},
 			Break: func(*testing.T) { h.Down(true) },
 			Mend:  func(*testing.T) { h.Down(false) },
 		}

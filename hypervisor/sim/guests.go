@@ -27,6 +27,7 @@ type guest struct {
 	stubborn bool // it ignores the button
 	booted   bool // the console of this run has its login
 	log      []byte
+	nics     []cloud.NICCounter // of the run
 }
 
 // LookGuests reports guests by id, as reconcile.Guests wants it.
@@ -160,6 +161,7 @@ func (h *Host) start(g *guest) error {
 	}
 	h.boot(g)
 	g.run, g.live = g.next, g.digest
+	h.plug(g)
 	g.off, g.saved, g.paused, g.ioError = cloud.OffUnknown, false, false, false
 	for _, nic := range g.run.NICs {
 		h.nets[nic.NetworkID].lease(nic.MAC)

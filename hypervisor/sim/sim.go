@@ -77,6 +77,7 @@ const (
 	CallReset       Call = "PowerGuest:reset"
 	CallResume      Call = "PowerGuest:resume"
 	CallRemoveGuest Call = "RemoveGuest"
+	CallReadNICs    Call = "ReadNICs"
 	CallDescribe    Call = "Describe"
 
 	CallLookDisks   Call = "LookDisks"
@@ -108,6 +109,7 @@ type Host struct {
 	nets     map[string]*network
 	watchers map[*watcher]struct{}
 	calls    map[Call]int
+	devices  int // made so far
 
 	lost     chan struct{} // closed while the link is down
 	down     bool

@@ -231,9 +231,9 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	}
 	return reconcile.New(reconcile.Options{
 		HostID: hostID,
-		Guests: d.host.guests, Ends: d.host.ends, Disks: d.host.disks, Nets: d.host.nets,
+		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
-		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Bell: d.db.Bell(),
+		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
 	})

@@ -25,6 +25,7 @@ type hands struct {
 	name     string
 	guests   reconcile.Guests
 	ends     reconcile.Ends
+	counters reconcile.Counters
 	disks    reconcile.Disks
 	nets     reconcile.Nets
 	console  api.Console
@@ -42,7 +43,7 @@ func openHands(cfg Config, seen cloud.Observe) (hands, error) {
 
 func simHands(cfg Config) hands {
 	h := sim.New(sim.Options{Now: cfg.Now, Latency: sim.Realistic()})
-	return hands{name: "sim", guests: h, ends: h, disks: h, nets: h, console: h,
+	return hands{name: "sim", guests: h, ends: h, counters: h, disks: h, nets: h, console: h,
 		describe: h.Describe}
 }
 
@@ -76,7 +77,8 @@ func realHands(cfg Config, seen cloud.Observe) (h hands, err error) {
 		return h, fmt.Errorf("network: %w", err)
 	}
 	h.closers = append(h.closers, nets)
-	h.name, h.guests, h.ends, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, guests, disks, nets, guests
+	h.ends, h.counters = guests, guests
+	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
 	h.describe, h.link = guests.Describe, link.Stats
 	return h, nil
 }
