@@ -10,8 +10,8 @@ type NICCounter struct {
 	Ingress int64  // bytes that the guest received
 }
 
-// TrafficReading is a look at the counters of a guest's NICs, in the order of
-// its definition.
+// TrafficReading is a look at the counters of an instance's NICs, in the order of
+// its ports.
 type TrafficReading struct {
 	InstanceID string
 	Run        time.Time // when the run that was counted was first seen: Instance.StartedAt

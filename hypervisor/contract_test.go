@@ -123,7 +123,7 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 }
 
 // hostNetwork makes a network with a bridge until the test ends.
-func hostNetwork(t *testing.T, conn *libvirt.Connect) (id string) {
+func hostNetwork(t testing.TB, conn *libvirt.Connect) (id string) {
 	t.Helper()
 	id = contract.NewID()
 	def := libvirtxml.Network{Name: cloud.HostNetworkName(id), Bridge: &libvirtxml.NetworkBridge{Name: cloud.BridgeName(id)}}

@@ -42,9 +42,8 @@ type Ends interface {
 
 // Counters are the byte counters of the guests' NICs.
 type Counters interface {
-	// ReadNICs reads the counters of running guests by id, each guest's NICs in the
-	// order of its definition: all with nil ids, else the asked ones that run.
-	ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error)
+	// ReadNICs reads the counters of all NICs that are plugged in, by MAC.
+	ReadNICs(ctx context.Context) (map[string]cloud.NICCounter, error)
 }
 
 // Disks are the disks of one host.

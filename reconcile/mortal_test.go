@@ -50,8 +50,8 @@ func (m mortal) GuestEnd(ctx context.Context, id string, since, now time.Time) (
 	return live(m, func() (cloud.GuestEnd, error) { return m.host.GuestEnd(ctx, id, since, now) })
 }
 
-func (m mortal) ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error) {
-	return live(m, func() (map[string][]cloud.NICCounter, error) { return m.host.ReadNICs(ctx, ids) })
+func (m mortal) ReadNICs(ctx context.Context) (map[string]cloud.NICCounter, error) {
+	return live(m, func() (map[string]cloud.NICCounter, error) { return m.host.ReadNICs(ctx) })
 }
 
 func (m mortal) RecordTraffic(ctx context.Context, now time.Time, rs []cloud.TrafficReading) error {

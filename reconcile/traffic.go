@@ -84,7 +84,7 @@ func (l *Loop) sweepTraffic(ctx context.Context, wishes []cloud.InstanceWish, gu
 	if l.Counters == nil {
 		return
 	}
-	nics, err := l.Counters.ReadNICs(ctx, nil)
+	plugged, err := l.Counters.ReadNICs(ctx)
 	if err != nil {
 		l.Log.Warn("sweep: traffic", "err", err)
 		return
@@ -96,10 +96,11 @@ func (l *Loop) sweepTraffic(ctx context.Context, wishes []cloud.InstanceWish, gu
 		there[w.ID] = true
 		state := guests[w.ID].State
 		on := state == cloud.GuestRunning || state == cloud.GuestPaused
-		if !on || !ran(w) || !w.DeletedAt.IsZero() || nics[w.ID] == nil {
+		nics := nicsOf(w, plugged)
+		if !on || !ran(w) || !w.DeletedAt.IsZero() || nics == nil {
 			continue // a run counts once it is recorded, until its deletion is asked for
 		}
-		r := cloud.TrafficReading{InstanceID: w.ID, Run: w.StartedAt, At: now, NICs: nics[w.ID]}
+		r := cloud.TrafficReading{InstanceID: w.ID, Run: w.StartedAt, At: now, NICs: nics}
 		before, taken := l.bytes.put(r, true)
 		switch {
 		case before != nil && (!sameHour(before.At, now) || (taken && beganAgain(*before, r))):
@@ -119,6 +120,21 @@ func (l *Loop) sweepTraffic(ctx context.Context, wishes []cloud.InstanceWish, gu
 
 func sameHour(a, b time.Time) bool { return a.Truncate(time.Hour).Equal(b.Truncate(time.Hour)) }
 
+// nicsOf are the counters of an instance's ports, in their order; nil when none
+// is plugged in. One that is not counts nothing.
+func nicsOf(w cloud.InstanceWish, plugged map[string]cloud.NICCounter) (nics []cloud.NICCounter) {
+	any := false
+	for _, p := range w.Ports {
+		c, there := plugged[p.MAC]
+		any = any || there
+		nics = append(nics, c)
+	}
+	if !any {
+		return nil
+	}
+	return nics
+}
+
 // readTraffic reads the counters of a guest that is about to be ended.
 func (l *Loop) readTraffic(ctx context.Context, w cloud.InstanceWish, d Decision) {
 	if l.Counters == nil || !ran(w) || !endsRun(d) {
@@ -127,11 +143,12 @@ func (l *Loop) readTraffic(ctx context.Context, w cloud.InstanceWish, d Decision
 	if r := l.bytes.get(w.ID, w.StartedAt); r != nil && !w.DeletedAt.IsZero() && r.At.After(w.DeletedAt) {
 		return // how long the removal takes is not the tenant's
 	}
-	nics, err := l.Counters.ReadNICs(ctx, []string{w.ID})
-	if err != nil || nics[w.ID] == nil {
+	plugged, err := l.Counters.ReadNICs(ctx)
+	nics := nicsOf(w, plugged)
+	if err != nil || nics == nil {
 		return // the last sweep's reading counts
 	}
-	l.bytes.put(cloud.TrafficReading{InstanceID: w.ID, Run: w.StartedAt, At: l.Now(), NICs: nics[w.ID]}, false)
+	l.bytes.put(cloud.TrafficReading{InstanceID: w.ID, Run: w.StartedAt, At: l.Now(), NICs: nics}, false)
 }
 
 // endsRun reports whether a step may end the present run.

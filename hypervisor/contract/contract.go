@@ -21,7 +21,7 @@ type Host interface {
 	RemoveGuest(ctx context.Context, id string) error
 	WatchGuests(ctx context.Context, moved func(id string), link func(up bool)) error
 	GuestEnd(ctx context.Context, id string, since, now time.Time) (cloud.GuestEnd, error)
-	ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error)
+	ReadNICs(ctx context.Context) (map[string]cloud.NICCounter, error)
 	ConsoleLog(ctx context.Context, id string, max int) ([]byte, error)
 	Describe(ctx context.Context) (cloud.Host, error)
 }

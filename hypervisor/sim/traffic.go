@@ -7,23 +7,18 @@ import (
 	"lodge/cloud"
 )
 
-// ReadNICs reads the byte counters of running guests, as reconcile.Counters
-// wants it.
-func (h *Host) ReadNICs(ctx context.Context, ids []string) (map[string][]cloud.NICCounter, error) {
-	out := map[string][]cloud.NICCounter{}
+// ReadNICs reads the byte counters of the NICs of guests that run, by MAC, as
+// reconcile.Counters wants it.
+func (h *Host) ReadNICs(ctx context.Context) (map[string]cloud.NICCounter, error) {
+	out := map[string]cloud.NICCounter{}
 	err := h.do(ctx, CallReadNICs, "", func() error {
-		read := func(g *guest) {
-			if g != nil && g.run != nil && len(g.nics) > 0 {
-				out[g.id] = append([]cloud.NICCounter(nil), g.nics...)
+		for _, g := range h.guests {
+			if g.run == nil {
+				continue
 			}
-		}
-		if ids == nil {
-			for _, g := range h.guests {
-				read(g)
+			for n, nic := range g.nics {
+				out[g.run.NICs[n].MAC] = nic
 			}
-		}
-		for _, id := range ids {
-			read(h.guests[id])
 		}
 		return nil
 	})
