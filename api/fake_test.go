@@ -25,6 +25,7 @@ type fakeStore struct {
 	instances map[string]cloud.Instance
 	events    []cloud.Event
 	intervals []cloud.Interval
+	traffic   []cloud.TrafficSum
 	hosts     []cloud.Host
 	console   []byte
 	forgotten []*cloud.Error
@@ -373,6 +374,18 @@ func (s *fakeStore) UsageIntervals(_ context.Context, c cloud.Caller, f cloud.Us
 	for _, iv := range s.intervals {
 		if c.Sees(iv.TenantID) && (f.TenantID == "" || f.TenantID == iv.TenantID) && (f.InstanceID == "" || f.InstanceID == iv.ResourceID) {
 			out = append(out, iv)
+		}
+	}
+	return out, nil
+}
+
+func (s *fakeStore) TrafficSums(_ context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.TrafficSum, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []cloud.TrafficSum
+	for _, sum := range s.traffic {
+		if c.Sees(sum.TenantID) && (f.TenantID == "" || f.TenantID == sum.TenantID) && (f.InstanceID == "" || f.InstanceID == sum.ResourceID) {
+			out = append(out, sum)
 		}
 	}
 	return out, nil

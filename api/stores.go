@@ -105,9 +105,11 @@ type Events interface {
 	NextEvents(tenantID string) <-chan struct{}
 }
 
-// Usage gives the ledger's intervals that touch a period, and the whole ledger.
+// Usage gives the ledger's intervals that touch a period, the bytes that were
+// counted in it, and the whole ledger.
 type Usage interface {
 	UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error)
+	TrafficSums(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.TrafficSum, error)
 	ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error
 }
 

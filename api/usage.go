@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"lodge/api/wire"
@@ -32,26 +33,39 @@ func (s *server) usage(w http.ResponseWriter, r *http.Request, c cloud.Caller) e
 	if err != nil {
 		return err
 	}
-	totals := meter.Sum(intervals, f.From, f.To, now)
+	traffic, err := s.Usage.TrafficSums(r.Context(), c, f)
+	if err != nil {
+		return err
+	}
+	totals := meter.AddTraffic(meter.Sum(intervals, f.From, f.To, now), traffic)
 	out := wire.Usage{From: wireTime(f.From), To: wireTime(f.To), At: wireTime(now), Tenants: []wire.TenantUsage{}}
 	sums := meter.ByTenant(totals)
 	if len(sums) == 0 && f.TenantID != "" {
 		sums = []meter.Total{{TenantID: f.TenantID}}
 	}
 	for _, sum := range sums {
-		t := wire.TenantUsage{TenantID: sum.TenantID, Amounts: wireAmounts(sum.Amounts), Instances: []wire.InstanceUsage{}}
+		t := wire.TenantUsage{
+			TenantID: sum.TenantID, Amounts: wireAmounts(sum.Amounts), ImageAmounts: wireImageAmounts(sum.Amounts),
+			Instances: []wire.InstanceUsage{}, Images: []wire.ImageUsage{},
+		}
 		if t.Tenant, err = s.tenantName(r, c, sum.TenantID); err != nil {
 			return err
 		}
 		for len(totals) > 0 && totals[0].TenantID == sum.TenantID {
-			t.Instances = append(t.Instances, wire.InstanceUsage{
-				ID: totals[0].ResourceID, Name: totals[0].Resource, Amounts: wireAmounts(totals[0].Amounts),
-			})
+			addUsage(&t, totals[0])
 			totals = totals[1:]
 		}
 		out.Tenants = append(out.Tenants, t)
 	}
 	return reply(w, http.StatusOK, out)
+}
+
+func addUsage(t *wire.TenantUsage, u meter.Total) {
+	if u.Kind == cloud.KindImage {
+		t.Images = append(t.Images, wire.ImageUsage{ID: u.ResourceID, Name: u.Resource, ImageAmounts: wireImageAmounts(u.Amounts), Open: u.Open})
+		return
+	}
+	t.Instances = append(t.Instances, wire.InstanceUsage{ID: u.ResourceID, Name: u.Resource, Amounts: wireAmounts(u.Amounts)})
 }
 
 // tenantName is the tenant's name, "" for one that was deleted: its usage stays.
@@ -74,8 +88,13 @@ func wireAmounts(a meter.Amounts) wire.Amounts {
 			MemoryGiBHours: a.Allocated.Memory.Hours(meter.PerGiBHour),
 			InstanceMS:     a.Allocated.Instance.String(), VCPUMS: a.Allocated.VCPU.String(), MemoryMiBMS: a.Allocated.Memory.String(),
 		},
+		EgressBytes: strconv.FormatInt(a.Egress, 10), IngressBytes: strconv.FormatInt(a.Ingress, 10),
 		Open: a.Open,
 	}
+}
+
+func wireImageAmounts(a meter.Amounts) wire.ImageAmounts {
+	return wire.ImageAmounts{ImageGiBHours: a.Image.Hours(meter.PerGiBHour), ImageMiBMS: a.Image.String()}
 }
 
 // instant reads a time of RFC 3339, a day or a month, each meaning its first

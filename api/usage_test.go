@@ -44,22 +44,24 @@ func TestUsageIsThisMonthUntilNow(t *testing.T) {
 	kept := func(hours, vcpuHours, gibHours, ms, vcpuMS, mibMS string) wire.Allocated {
 		return wire.Allocated{InstanceHours: hours, VCPUHours: vcpuHours, MemoryGiBHours: gibHours, InstanceMS: ms, VCPUMS: vcpuMS, MemoryMiBMS: mibMS}
 	}
+	none := wire.ImageAmounts{ImageGiBHours: "0.000000", ImageMiBMS: "0"}
 	want := []wire.TenantUsage{{
 		TenantID: defaultTenant, Tenant: "default",
 		Amounts: wire.Amounts{
 			InstanceHours: "3.000034", VCPUHours: "5.000068", MemoryGiBHours: "9.500137", DiskGiBHours: "30.000342",
-			InstanceMS: "10800123", VCPUMS: "18000246", MemoryMiBMS: "35021303808", DiskGiBMS: "108001230", Open: true,
+			InstanceMS: "10800123", VCPUMS: "18000246", MemoryMiBMS: "35021303808", DiskGiBMS: "108001230", EgressBytes: "0", IngressBytes: "0", Open: true,
 			Allocated: kept("4.000034", "6.000068", "11.000137", "14400123", "21600246", "40550903808"),
 		},
+		ImageAmounts: none, Images: []wire.ImageUsage{},
 		Instances: []wire.InstanceUsage{
 			{ID: ended, Name: "job", Amounts: wire.Amounts{
 				InstanceHours: "1.000000", VCPUHours: "1.000000", MemoryGiBHours: "1.500000", DiskGiBHours: "10.000000",
-				InstanceMS: "3600000", VCPUMS: "3600000", MemoryMiBMS: "5529600000", DiskGiBMS: "36000000",
+				InstanceMS: "3600000", VCPUMS: "3600000", MemoryMiBMS: "5529600000", DiskGiBMS: "36000000", EgressBytes: "0", IngressBytes: "0",
 				Allocated: kept("2.000000", "2.000000", "3.000000", "7200000", "7200000", "11059200000"),
 			}},
 			{ID: nobodysID, Name: "web1", Amounts: wire.Amounts{
 				InstanceHours: "2.000034", VCPUHours: "4.000068", MemoryGiBHours: "8.000137", DiskGiBHours: "20.000342",
-				InstanceMS: "7200123", VCPUMS: "14400246", MemoryMiBMS: "29491703808", DiskGiBMS: "72001230", Open: true,
+				InstanceMS: "7200123", VCPUMS: "14400246", MemoryMiBMS: "29491703808", DiskGiBMS: "72001230", EgressBytes: "0", IngressBytes: "0", Open: true,
 				Allocated: kept("2.000034", "4.000068", "8.000137", "7200123", "14400246", "29491703808"),
 			}},
 		},
@@ -111,6 +113,24 @@ func TestUsageOfADeletedTenantStays(t *testing.T) {
 	delete(f.store.tenants, defaultTenant)
 	u := decoded[wire.Usage](f.do("GET", "/v1/usage", "").want(200))
 	if len(u.Tenants) != 1 || u.Tenants[0].Tenant != "" || u.Tenants[0].InstanceHours != "3.000034" {
+		t.Errorf("got %+v", u)
+	}
+}
+
+func TestUsageOfImagesAndTraffic(t *testing.T) {
+	f := usageFront(t)
+	const image = "00000000-0000-4000-8000-0000000000e2"
+	f.store.intervals = append(f.store.intervals, cloud.Interval{
+		Seq: 20, TenantID: defaultTenant, ResourceID: image, Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, 511<<20+1)[0],
+		StartedAt: time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC), EndedAt: time.Date(2026, 11, 5, 11, 0, 0, 0, time.UTC),
+	})
+	f.store.traffic = []cloud.TrafficSum{{TenantID: defaultTenant, ResourceID: nobodysID, Egress: 5_000_000_000, Ingress: 7}, {TenantID: defaultTenant, ResourceID: ended, Egress: 1}}
+	u := decoded[wire.Usage](f.do("GET", "/v1/usage", "").want(200)).Tenants[0]
+	half := wire.ImageAmounts{ImageGiBHours: "0.500000", ImageMiBMS: "1843200000"}
+	if diff := cmp.Diff([]wire.ImageUsage{{ID: image, Name: "debian", ImageAmounts: half}}, u.Images); diff != "" || u.ImageAmounts != half {
+		t.Errorf("want (-), got (+)\n%s, in all %+v", diff, u.ImageAmounts)
+	}
+	if len(u.Instances) != 2 || u.EgressBytes != "5000000001" || u.IngressBytes != "7" || u.Instances[0].EgressBytes != "1" || u.Instances[1].EgressBytes != "5000000000" {
 		t.Errorf("got %+v", u)
 	}
 }

@@ -37,10 +37,10 @@ const (
 
 // Reading says that a meter runs: this much of it, in this slot.
 type Reading struct {
-	Slot   string // "instance", "cpu", "memory", "disk:root": outlives a resize
+	Slot   string // "instance", "cpu", "memory", "disk:root", "image": outlives a resize
 	Meter  Meter
 	Amount int64
-	State  State // the instance's state it is counted under
+	State  State // of the instance, or of the image, it is counted under
 }
 
 // Interval is a row of the usage ledger: half-open, in UTC, to the millisecond.
@@ -75,6 +75,16 @@ func Readings(state State, size Size, diskSeen bool) []Reading {
 		out = append(out, Reading{"disk:root", MeterDisk, int64(size.DiskGiB), state})
 	}
 	return out
+}
+
+// ImageReadings are the meters of an image in a state: its file, in whole MiB,
+// while it can be used.
+func ImageReadings(state ImageState, sizeBytes int64) []Reading {
+	if state != ImageActive {
+		return nil
+	}
+	const mib = 1 << 20
+	return []Reading{{"image", MeterImage, (sizeBytes + mib - 1) / mib, State(state)}}
 }
 
 // MeterChange is what has to be written to get from the open intervals to the

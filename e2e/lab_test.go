@@ -371,8 +371,14 @@ func (l *lab) importTiny() { l.t.Helper(); l.importImage("tiny", "LODGE_TINY_IMA
 
 // ssh runs a command in the guest; ok is false while it does not answer.
 func (l *lab) ssh(user, address, command string) (out string, ok bool) {
+	return l.sshIn(user, address, command, nil)
+}
+
+// sshIn is ssh with something to read for the command.
+func (l *lab) sshIn(user, address, command string, in io.Reader) (out string, ok bool) {
 	cmd := exec.Command("ssh", "-i", l.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "IdentitiesOnly=yes",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", user+"@"+address, command)
+	cmd.Stdin = in
 	b, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(b)), err == nil
 }

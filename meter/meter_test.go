@@ -81,12 +81,12 @@ func TestSumKeepsSlotsMetersResourcesAndTenantsApart(t *testing.T) {
 		other,
 	}, at(0), at(5000), at(3000))
 	want := []Total{
-		{TenantID: "s", ResourceID: "a", Resource: "a", Amounts: Amounts{Instance: Of(1, 7), Allocated: Allocated{Instance: Of(1, 7)}}},
-		{TenantID: "t", ResourceID: "a", Resource: "a2", Amounts: Amounts{
+		{TenantID: "s", Kind: cloud.KindInstance, ResourceID: "a", Resource: "a", Amounts: Amounts{Instance: Of(1, 7), Allocated: Allocated{Instance: Of(1, 7)}}},
+		{TenantID: "t", Kind: cloud.KindInstance, ResourceID: "a", Resource: "a2", Amounts: Amounts{
 			Instance: Of(1, 2000), VCPU: Of(1, 6000), Memory: Of(1024, 2000), Disk: Of(1, 65000), Open: true,
 			Allocated: Allocated{Instance: Of(1, 2000+300), VCPU: Of(1, 6000+600), Memory: Of(1024, 2000)},
 		}},
-		{TenantID: "t", ResourceID: "b", Resource: "b", Amounts: Amounts{VCPU: Of(1, 500), Allocated: Allocated{VCPU: Of(1, 500)}}},
+		{TenantID: "t", Kind: cloud.KindInstance, ResourceID: "b", Resource: "b", Amounts: Amounts{VCPU: Of(1, 500), Allocated: Allocated{VCPU: Of(1, 500)}}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Quantity{})); diff != "" {
 		t.Errorf("want (-), got (+)\n%s", diff)
@@ -227,5 +227,24 @@ func TestTrafficIsChargedByTheByteInItsHour(t *testing.T) {
 	in.From, in.To = hour.Add(time.Hour), hour.Add(2*time.Hour)
 	if got := sole(Charges(in)); !got.Quantity.IsZero() {
 		t.Errorf("in the next hour: %+v", got)
+	}
+}
+
+func TestBytesAndImagesAreSummedBesideTheRest(t *testing.T) {
+	image := cloud.Interval{Seq: 1, TenantID: "t", ResourceID: "i", Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, 3<<20-1)[0],
+		StartedAt: time.UnixMilli(0), EndedAt: time.UnixMilli(10)}
+	totals := AddTraffic(Sum([]cloud.Interval{image}, time.UnixMilli(0), time.UnixMilli(100), time.UnixMilli(100)),
+		[]cloud.TrafficSum{{TenantID: "t", ResourceID: "a", Egress: 5, Ingress: 2}, {TenantID: "s", ResourceID: "a", Egress: 1}})
+	want := []Total{
+		{TenantID: "s", Kind: cloud.KindInstance, ResourceID: "a", Amounts: Amounts{Egress: 1}},
+		{TenantID: "t", Kind: cloud.KindInstance, ResourceID: "a", Amounts: Amounts{Egress: 5, Ingress: 2}},
+		{TenantID: "t", Kind: cloud.KindImage, ResourceID: "i", Resource: "debian", Amounts: Amounts{Image: Of(3, 10)}},
+	}
+	if diff := cmp.Diff(want, totals, cmp.AllowUnexported(Quantity{})); diff != "" {
+		t.Errorf("want (-), got (+)\n%s", diff)
+	}
+	sum := ByTenant(totals)
+	if len(sum) != 2 || sum[1].Egress != 5 || sum[1].Ingress != 2 || sum[1].Image != Of(3, 10) || sum[1].Kind != "" {
+		t.Errorf("by tenant: %+v", sum)
 	}
 }

@@ -11,8 +11,9 @@ import (
 // Total is what one resource, or one tenant, used.
 type Total struct {
 	TenantID   string
-	ResourceID string // "" in the total of a tenant
-	Resource   string // its name, as last metered
+	Kind       cloud.Kind // instance or image; "" in the total of a tenant
+	ResourceID string     // "" in the total of a tenant
+	Resource   string     // its name, as last metered
 	Amounts
 }
 
@@ -22,6 +23,9 @@ type Amounts struct {
 	VCPU     Quantity // vCPUs x milliseconds
 	Memory   Quantity // MiB x milliseconds
 	Disk     Quantity // GiB x milliseconds
+	Image    Quantity // MiB x milliseconds
+	Egress   int64    // bytes
+	Ingress  int64    // bytes
 	// Allocated is Instance, VCPU and Memory with the time in which it was kept
 	// but did not run.
 	Allocated Allocated
@@ -43,6 +47,9 @@ func (a *Amounts) add(m cloud.Meter, s cloud.State, q Quantity) {
 	case cloud.MeterDisk:
 		a.Disk = a.Disk.Plus(q)
 		return
+	case cloud.MeterImage:
+		a.Image = a.Image.Plus(q)
+		return
 	default:
 		return
 	}
@@ -54,11 +61,13 @@ func (a *Amounts) add(m cloud.Meter, s cloud.State, q Quantity) {
 
 func (a *Amounts) plus(b Amounts) {
 	for _, p := range []struct{ to, from *Quantity }{
-		{&a.Instance, &b.Instance}, {&a.VCPU, &b.VCPU}, {&a.Memory, &b.Memory}, {&a.Disk, &b.Disk},
+		{&a.Instance, &b.Instance}, {&a.VCPU, &b.VCPU}, {&a.Memory, &b.Memory}, {&a.Disk, &b.Disk}, {&a.Image, &b.Image},
 		{&a.Allocated.Instance, &b.Allocated.Instance}, {&a.Allocated.VCPU, &b.Allocated.VCPU}, {&a.Allocated.Memory, &b.Allocated.Memory},
 	} {
 		*p.to = p.to.Plus(*p.from)
 	}
+	a.Egress += b.Egress
+	a.Ingress += b.Ingress
 	a.Open = a.Open || b.Open
 }
 
@@ -81,7 +90,7 @@ func Sum(intervals []cloud.Interval, from, to, now time.Time) []Total {
 		k := key{iv.TenantID, iv.ResourceID}
 		t := sums[k]
 		if t == nil {
-			t = &entry{Total: Total{TenantID: iv.TenantID, ResourceID: iv.ResourceID}, seq: iv.Seq - 1}
+			t = &entry{Total: Total{TenantID: iv.TenantID, Kind: kindOf(iv.Meter), ResourceID: iv.ResourceID}, seq: iv.Seq - 1}
 			sums[k] = t
 		}
 		if iv.Seq > t.seq {
@@ -94,10 +103,44 @@ func Sum(intervals []cloud.Interval, from, to, now time.Time) []Total {
 	for _, t := range sums {
 		out = append(out, t.Total)
 	}
-	slices.SortFunc(out, func(a, b Total) int {
+	sortTotals(out)
+	return out
+}
+
+func sortTotals(totals []Total) {
+	slices.SortFunc(totals, func(a, b Total) int {
 		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ResourceID, b.ResourceID))
 	})
-	return out
+}
+
+// kindOf is what a meter counts of.
+func kindOf(m cloud.Meter) cloud.Kind {
+	if m == cloud.MeterImage {
+		return cloud.KindImage
+	}
+	return cloud.KindInstance
+}
+
+// AddTraffic adds the bytes of instances to their totals. Bytes of one without a
+// total, whose counter was read a moment after it ended, come with one of their
+// own, without a name.
+func AddTraffic(totals []Total, sums []cloud.TrafficSum) []Total {
+	type key struct{ tenant, resource string }
+	at := make(map[key]int, len(totals))
+	for n, t := range totals {
+		at[key{t.TenantID, t.ResourceID}] = n
+	}
+	for _, s := range sums {
+		n, there := at[key{s.TenantID, s.ResourceID}]
+		if !there {
+			n = len(totals)
+			totals = append(totals, Total{TenantID: s.TenantID, Kind: cloud.KindInstance, ResourceID: s.ResourceID})
+		}
+		totals[n].Egress += s.Egress
+		totals[n].Ingress += s.Ingress
+	}
+	sortTotals(totals)
+	return totals
 }
 
 // overlap is how many milliseconds of the interval lie in [from, to), and

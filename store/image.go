@@ -395,5 +395,10 @@ func (t *tx) deleteImage(img cloud.Image) error {
 		return err
 	}
 	img.DeletedAt = t.now
+	// Not with the record that it is gone: a removal that fails again and again
+	// would leave it open for as long.
+	if err := t.meterImage(img, img.State, img.SizeBytes); err != nil {
+		return err
+	}
 	return t.beginOnImage(cloud.OperationImageDelete, img)
 }

@@ -132,6 +132,13 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 			return err
 		}
 	}
+	size := img.SizeBytes
+	if r.Info != nil {
+		size = r.Info.SizeBytes
+	}
+	if err := t.meterImage(img, r.State, size); err != nil {
+		return err
+	}
 	subject := cloud.Ref{Kind: cloud.KindImage, ID: img.ID}
 	if r.State != img.State {
 		if err := t.event(img.TenantID, subject, img.Name, "image."+string(r.State), imageSentence(img, r), nil); err != nil {
@@ -147,6 +154,21 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 	}
 	img.State, img.Problem = r.State, r.Problem
 	return t.judge(img.ID, func(o cloud.Operation) (cloud.OperationState, *cloud.OperationError) { return o.OnImage(img) })
+}
+
+// meterImage writes what an image in a state counts. What counted of one that is
+// deleted has ended when its deletion was asked for.
+func (t *tx) meterImage(img cloud.Image, state cloud.ImageState, sizeBytes int64) error {
+	open, err := openIntervals(t, img.ID)
+	if err != nil {
+		return err
+	}
+	var now []cloud.Reading
+	if img.DeletedAt.IsZero() {
+		now = cloud.ImageReadings(state, sizeBytes)
+	}
+	ch := cloud.ChangeMeters(open, now, t.now, img.DeletedAt, cloud.EvidenceDeleted)
+	return t.writeMeters(img.TenantID, img.ID, img.Name, ch)
 }
 
 func (t *tx) writeImageState(img cloud.Image, r cloud.ImageRecord) error {

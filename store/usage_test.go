@@ -195,7 +195,7 @@ func TestUsageIsNarrowedByPeriodTenantAndInstance(t *testing.T) {
 	acme := w.newTenant("acme")
 	i := w.run("web1")
 	w.later(time.Hour)
-	w.record(w.stopped(i)) // running 12:00-13:00, stopped from 13:00
+	w.record(w.stopped(i)) // running 12:00-13:00, stopped from 13:00; the image from 12:00
 	count := func(c cloud.Caller, f cloud.UsageFilter) int {
 		ivs, err := w.UsageIntervals(ctx, c, f)
 		w.must(err)
@@ -208,16 +208,16 @@ func TestUsageIsNarrowedByPeriodTenantAndInstance(t *testing.T) {
 		f    cloud.UsageFilter
 		want int
 	}{
-		{"all", operator, cloud.UsageFilter{}, 8},
-		{"the tenant's", member, cloud.UsageFilter{}, 8},
+		{"all", operator, cloud.UsageFilter{}, 9},
+		{"the tenant's", member, cloud.UsageFilter{}, 9},
 		{"another tenant's", other, cloud.UsageFilter{}, 0},
 		{"of the instance", operator, cloud.UsageFilter{InstanceID: i.ID}, 8},
 		{"of another tenant and the instance", operator, cloud.UsageFilter{TenantID: acme.ID, InstanceID: i.ID}, 0},
 		{"before", operator, cloud.UsageFilter{To: noon}, 0},
-		{"the first millisecond", operator, cloud.UsageFilter{To: noon.Add(time.Millisecond)}, 4},
-		{"from the end on", operator, cloud.UsageFilter{From: noon.Add(time.Hour)}, 4},
-		{"across the end", operator, cloud.UsageFilter{From: noon.Add(time.Hour - time.Millisecond)}, 8},
-		{"within", operator, cloud.UsageFilter{From: noon.Add(time.Minute), To: noon.Add(2 * time.Minute)}, 4},
+		{"the first millisecond", operator, cloud.UsageFilter{To: noon.Add(time.Millisecond)}, 5},
+		{"from the end on", operator, cloud.UsageFilter{From: noon.Add(time.Hour)}, 5},
+		{"across the end", operator, cloud.UsageFilter{From: noon.Add(time.Hour - time.Millisecond)}, 9},
+		{"within", operator, cloud.UsageFilter{From: noon.Add(time.Minute), To: noon.Add(2 * time.Minute)}, 5},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := count(tc.c, tc.f); got != tc.want {

@@ -8,12 +8,14 @@ type Usage struct {
 	Tenants []TenantUsage `json:"tenants"`
 }
 
-// TenantUsage is the sum over a tenant's instances.
+// TenantUsage is the sum over a tenant's instances and images.
 type TenantUsage struct {
 	TenantID string `json:"tenant_id"`
 	Tenant   string `json:"tenant"`
 	Amounts
+	ImageAmounts
 	Instances []InstanceUsage `json:"instances"`
+	Images    []ImageUsage    `json:"images"`
 }
 
 // InstanceUsage is what one instance used, deleted ones included.
@@ -21,6 +23,20 @@ type InstanceUsage struct {
 	ID   string `json:"id"`
 	Name string `json:"name"` // as last metered
 	Amounts
+}
+
+// ImageUsage is what the file of one image used, deleted ones included.
+type ImageUsage struct {
+	ID   string `json:"id"`
+	Name string `json:"name"` // as last metered
+	ImageAmounts
+	Open bool `json:"open"` // it is still there
+}
+
+// ImageAmounts are the exact sums of images.
+type ImageAmounts struct {
+	ImageGiBHours string `json:"image_gib_hours"`
+	ImageMiBMS    string `json:"image_mib_ms"` // MiB x milliseconds
 }
 
 // Amounts are exact sums. The hours are decimals of six places, rounded half to
@@ -40,6 +56,9 @@ type Amounts struct {
 	// Allocated is instances, vCPUs and memory with the time in which they were
 	// kept but did not run.
 	Allocated Allocated `json:"allocated"`
+
+	EgressBytes  string `json:"egress_bytes"`  // that the guest sent
+	IngressBytes string `json:"ingress_bytes"` // that the guest received
 
 	Open bool `json:"open"` // some of it still runs, or is still kept
 }

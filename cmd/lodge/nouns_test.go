@@ -20,13 +20,16 @@ func debian(state string) wire.Image {
 func usageOf(names ...string) wire.Usage {
 	amounts := wire.Amounts{
 		InstanceHours: "1.500000", VCPUHours: "3.000000", MemoryGiBHours: "6.000000", DiskGiBHours: "30.000000",
-		InstanceMS: "5400000", VCPUMS: "10800000", MemoryMiBMS: "22118400000", DiskGiBMS: "108000000", Open: true,
+		InstanceMS: "5400000", VCPUMS: "10800000", MemoryMiBMS: "22118400000", DiskGiBMS: "108000000",
+		EgressBytes: "1288490188", IngressBytes: "73400320", Open: true,
 		Allocated: wire.Allocated{
 			InstanceHours: "1.600000", VCPUHours: "3.200000", MemoryGiBHours: "6.400000",
 			InstanceMS: "5760000", VCPUMS: "11520000", MemoryMiBMS: "23592960000",
 		},
 	}
-	t := wire.TenantUsage{TenantID: homeID, Tenant: "default", Amounts: amounts, Instances: []wire.InstanceUsage{}}
+	t := wire.TenantUsage{TenantID: homeID, Tenant: "default", Amounts: amounts, ImageAmounts: wire.ImageAmounts{ImageGiBHours: "0.500000", ImageMiBMS: "1843200000"},
+		Instances: []wire.InstanceUsage{},
+		Images:    []wire.ImageUsage{{ID: db1ID, Name: "debian-12", ImageAmounts: wire.ImageAmounts{ImageGiBHours: "0.500000", ImageMiBMS: "1843200000"}, Open: true}}}
 	for _, n := range names {
 		t.Instances = append(t.Instances, wire.InstanceUsage{ID: db1ID, Name: n, Amounts: amounts})
 	}

@@ -15,9 +15,9 @@ func (a *app) usageCommand() *cobra.Command {
 	var month, from, to string
 	cmd := &cobra.Command{
 		Use:   "usage [INSTANCE]",
-		Short: "Show what was used, by tenant and instance",
-		Long: "usage shows instance hours, vCPU-hours, and GiB-hours of memory and disk in a period, deleted instances\n" +
-			"included. Times are UTC; --to is not included. Without a period it is the present month.\n" +
+		Short: "Show what was used, by tenant, instance and image",
+		Long: "usage shows instance hours, vCPU-hours, GiB-hours of memory, disk and images, and the bytes that guests sent\n" +
+			"and received in a period, deleted instances included. Times are UTC; --to is not included. Without a period it is the present month.\n" +
 			"The hours are rounded to six places; `-o json` has the exact milliseconds too.",
 		Example: `  lodge usage
   lodge usage --month 2026-11
@@ -95,15 +95,18 @@ func (a *app) meteredInstance(ctx context.Context, c *client.Client, q client.Us
 }
 
 func usageTable(u wire.Usage) *table {
-	t := &table{header: []string{"TENANT", "INSTANCE", "HOURS", "VCPU-HOURS", "MEM-GIB-HOURS", "DISK-GIB-HOURS", "OPEN"}}
-	row := func(tenant, name string, n wire.Amounts) {
-		t.add(tenant, name, n.InstanceHours, n.VCPUHours, n.MemoryGiBHours, n.DiskGiBHours, yesNo(n.Open))
+	t := &table{header: []string{"TENANT", "INSTANCE", "HOURS", "VCPU-HOURS", "MEM-GIB-HOURS", "DISK-GIB-HOURS", "IMAGE-GIB-HOURS", "EGRESS-BYTES", "INGRESS-BYTES", "OPEN"}}
+	row := func(tenant, name, image string, n wire.Amounts) {
+		t.add(tenant, name, n.InstanceHours, n.VCPUHours, n.MemoryGiBHours, n.DiskGiBHours, image, n.EgressBytes, n.IngressBytes, yesNo(n.Open))
 	}
 	for _, tenant := range u.Tenants {
 		for _, i := range tenant.Instances {
-			row(tenant.Tenant, i.Name, i.Amounts)
+			row(tenant.Tenant, i.Name, "-", i.Amounts)
 		}
-		row(tenant.Tenant, "(all)", tenant.Amounts)
+		for _, i := range tenant.Images {
+			t.add(tenant.Tenant, "image "+i.Name, "-", "-", "-", "-", i.ImageGiBHours, "-", "-", yesNo(i.Open))
+		}
+		row(tenant.Tenant, "(all)", tenant.ImageGiBHours, tenant.Amounts)
 	}
 	return t
 }
