@@ -86,6 +86,7 @@ const (
 	SealFact     SealKind = "fact"
 	SealStep     SealKind = "step"
 	SealHour     SealKind = "hour"
+	SealTraffic  SealKind = "traffic"
 )
 
 // Table is where the rows of the kind are.
@@ -150,6 +151,12 @@ func (f UsageFact) Sealed() []byte {
 // Sealed is the step as the chain covers it.
 func (s ClockStep) Sealed() []byte {
 	return row(s.Seq, s.HostID, s.At.UnixMilli(), s.Wall.UnixMilli(), s.Adopted)
+}
+
+// Sealed is the row of bytes as the chain covers it.
+func (u Traffic) Sealed() []byte {
+	return row(u.Seq, u.TenantID, u.ResourceID, u.Slot, u.Meter, u.Bytes, u.StartedAt.UnixMilli(), u.EndedAt.UnixMilli(),
+		u.Run.UnixMilli(), u.Device, u.CounterStart, u.CounterEnd)
 }
 
 // Sealed is the hour as the chain covers it.

@@ -69,7 +69,7 @@ func Hour(tenantID string, hour time.Time, intervals []cloud.Interval) cloud.Usa
 
 // totalName is the name of a sum in cloud.UsageHour.
 func totalName(m cloud.Meter, s cloud.State) string {
-	if s.Runs() {
+	if s.Runs() || m == cloud.MeterImage { // an image counts in one state only
 		return string(m)
 	}
 	return string(m) + "/" + string(s)

@@ -115,8 +115,9 @@ func (t *tx) lastTraffic(resourceID, slot string, m cloud.Meter) (*cloud.Traffic
 	return &rows[0], nil
 }
 
+// insertTraffic writes a row and covers it.
 func (t *tx) insertTraffic(u cloud.Traffic) error {
-	_, err := t.exec(`
+	seq, err := t.insert(`
 		INSERT INTO usage_traffic (
 		  tenant_id,
 		  resource_id,
@@ -142,7 +143,11 @@ func (t *tx) insertTraffic(u cloud.Traffic) error {
 		u.CounterStart,
 		u.CounterEnd,
 	)
-	return err
+	if err != nil {
+		return err
+	}
+	u.Seq = seq
+	return t.seal(cloud.SealTraffic, u.Seq, u.Sealed())
 }
 
 // UsageTraffic returns the rows of traffic that belong to [f.From, f.To), in the

@@ -79,12 +79,12 @@ func TestHoursAreClosedOnceAndInOrder(t *testing.T) {
 	w.later(50 * time.Hour)
 	w.closeHours()
 	r := w.sound()
-	if r.Hours != 51 || r.To != noon.Add(51*time.Hour) || r.Intervals != 8 {
+	if r.Hours != 51 || r.To != noon.Add(51*time.Hour) || r.Intervals != 9 {
 		t.Fatalf("got %+v", r)
 	}
 	totals := store.Query(t, w.DB, `SELECT totals FROM usage_hour ORDER BY seq`)
-	if totals[0] != `{"disk":"72000000","instance":"3600000","memory":"7372800000","vcpu":"3600000"}` ||
-		totals[1] != `{"disk":"36000000","disk/stopped":"36000000","instance":"1800000","instance/stopped":"1800000","memory":"3686400000","memory/stopped":"3686400000","vcpu":"1800000","vcpu/stopped":"1800000"}` {
+	if totals[0] != `{"disk":"72000000","image":"1080000000","instance":"3600000","memory":"7372800000","vcpu":"3600000"}` ||
+		totals[1] != `{"disk":"36000000","disk/stopped":"36000000","image":"1080000000","instance":"1800000","instance/stopped":"1800000","memory":"3686400000","memory/stopped":"3686400000","vcpu":"1800000","vcpu/stopped":"1800000"}` {
 		t.Fatalf("got %v", totals[:2])
 	}
 }
@@ -125,7 +125,7 @@ func TestALateTruthIsACorrectionAndNoEdit(t *testing.T) {
 		}
 	}
 	got := store.Query(t, w.DB, `SELECT ((hour - 1772366400000) / 3600000) || ' ' || revision || ' ' || lines || ' ' || COALESCE(json_extract(totals, '$.vcpu'), '-') FROM usage_hour ORDER BY hour, revision`)
-	want := []string{"0 1 4 3600000", "1 1 4 3600000", "1 2 4 1800000", "2 1 4 3600000", "2 2 0 -"}
+	want := []string{"0 1 5 3600000", "1 1 5 3600000", "1 2 5 1800000", "2 1 5 3600000", "2 2 1 -"} // a line of each is the image
 	if !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}

@@ -82,6 +82,7 @@ var sealed = []struct {
 	{cloud.SealFact, `SELECT seq AS ref FROM usage_fact`, sealedRow(scanFact, factQuery+` WHERE seq = ?`)},
 	{cloud.SealStep, `SELECT seq AS ref FROM usage_clock_step`, sealedRow(scanStep, stepQuery+` WHERE seq = ?`)},
 	{cloud.SealHour, `SELECT seq AS ref FROM usage_hour`, sealedRow(scanHour, hourQuery+` WHERE seq = ?`)},
+	{cloud.SealTraffic, `SELECT seq AS ref FROM usage_traffic`, sealedRow(scanTraffic, trafficQuery+` WHERE seq = ?`)},
 	{cloud.SealPrice, `SELECT seq AS ref FROM price`, sealedRow(scanPrice, pricesMade+` WHERE seq = ?`)},
 	{cloud.SealPriceEnd, `SELECT seq AS ref FROM price_end`, sealedRow(scanBookEnd, bookEndQuery("price"))},
 	{cloud.SealDiscount, `SELECT seq AS ref FROM discount`, sealedRow(scanDiscount, discountsMade+` WHERE seq = ?`)},

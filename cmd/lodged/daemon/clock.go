@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -92,6 +93,18 @@ func (k *timekeeper) Now() time.Time {
 		return k.anchor.At
 	}
 	return meter.Time(k.anchor, t)
+}
+
+// Skew is how far the ledger's time is ahead of the wall clock, by which others on
+// this machine write down when something happened.
+func (k *timekeeper) Skew() time.Duration {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	t, err := k.read()
+	if err != nil {
+		return math.MaxInt64 // nobody knows
+	}
+	return meter.Time(k.anchor, t).Sub(t.Wall)
 }
 
 // Heartbeat writes down that all guests were looked at, and what the clocks

@@ -226,15 +226,16 @@ func (d *Daemon) learn(ctx context.Context) {
 
 func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	var hosts reconcile.Hosts = d.db
+	var skew func() time.Duration
 	if d.clock != nil {
-		hosts = clocked{d.db, d.clock}
+		hosts, skew = clocked{d.db, d.clock}, d.clock.Skew
 	}
 	return reconcile.New(reconcile.Options{
 		HostID: hostID,
 		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
 		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Bell: d.db.Bell(),
-		Now: d.cfg.Now, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
+		Now: d.cfg.Now, Skew: skew, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
 	})
 }
