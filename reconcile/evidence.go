@@ -41,16 +41,28 @@ func (l *Loop) evidence(ctx context.Context, r *cloud.InstanceRecord, w cloud.In
 // ended asks the host for the end of the run that was last seen at seen. A run
 // that was found later than that is known since it was found.
 func (l *Loop) ended(ctx context.Context, w cloud.InstanceWish, seen time.Time) cloud.GuestEnd {
-	if l.Ends == nil || (l.Skew != nil && l.Skew().Abs() > skewMost) {
+	if l.Ends == nil {
+		return cloud.GuestEnd{}
+	}
+	skew := time.Duration(0)
+	if l.Skew != nil {
+		skew = l.Skew()
+	}
+	if skew.Abs() > skewMost {
 		return cloud.GuestEnd{}
 	}
 	if w.StartedAt.After(seen) {
 		seen = w.StartedAt
 	}
-	end, err := l.Ends.GuestEnd(ctx, w.ID, seen, l.Now())
+	// The host writes by its own clock: an end just before the run began must not
+	// look like the end of the run.
+	end, err := l.Ends.GuestEnd(ctx, w.ID, seen.Add(-skew), l.Now().Add(-skew))
 	if err != nil {
 		l.Log.Warn("evidence of an end", "id", w.ID, "err", err)
 		return cloud.GuestEnd{}
+	}
+	if !end.At.IsZero() {
+		end.At = end.At.Add(skew)
 	}
 	return end
 }

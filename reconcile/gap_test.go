@@ -133,11 +133,11 @@ func TestTheLedgerAfterAGap(t *testing.T) {
 	}
 }
 
-// A host whose wall clock is not the ledger's cannot tell when: the time that it
-// wrote down means something else.
+// A host whose wall clock is far from the ledger's cannot tell when: the time that
+// it wrote down means something else. A little is taken into account.
 func TestALogByAnotherClockIsNoEvidence(t *testing.T) {
 	for skew, want := range map[time.Duration]cloud.Evidence{
-		0: cloud.EvidenceLog, 900 * time.Millisecond: cloud.EvidenceLog,
+		0: cloud.EvidenceLog, 900 * time.Millisecond: cloud.EvidenceLog, -900 * time.Millisecond: cloud.EvidenceLog,
 		time.Minute: cloud.EvidenceHeartbeat, -time.Minute: cloud.EvidenceHeartbeat,
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -148,13 +148,47 @@ func TestALogByAnotherClockIsNoEvidence(t *testing.T) {
 			w.stop()
 			time.Sleep(time.Minute)
 			w.host.PowerOffInside(id)
-			time.Sleep(time.Minute)
+			ended := time.Now().Add(skew).Truncate(time.Millisecond)
+			time.Sleep(2 * time.Minute)
 			w.skew = skew
 			w.lodged()
 			defer w.stop()
 			time.Sleep(time.Minute)
 			if runs := w.runsOf(id); len(runs) != 1 || runs[0].Evidence != want {
 				t.Errorf("clocks %s apart: %+v, want evidence %s", skew, runs, want)
+			} else if want == cloud.EvidenceLog && !runs[0].EndedAt.Equal(ended) {
+				t.Errorf("clocks %s apart: %+v, want the end at %s", skew, runs, ended)
+			}
+		})
+	}
+}
+
+// A run that begins right behind the end of the one before is not taken for
+// ended, although the clocks differ by more than what lies between.
+func TestTheEndBeforeARunIsNotItsEnd(t *testing.T) {
+	for _, skew := range []time.Duration{900 * time.Millisecond, -900 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			w, id := calm(t, 10)
+			defer w.db.Close()
+			w.stop()
+			w.skew = skew
+			time.Sleep(time.Minute)
+			w.lodged()
+			time.Sleep(100 * time.Second) // between two sweeps
+			w.host.DestroyByHand(id)
+			ended := time.Now().Add(skew)
+			if off := w.runs(id, 30*time.Second); off > 800*time.Millisecond {
+				t.Fatalf("it was off for %s, which shows nothing", off)
+			}
+			time.Sleep(2 * time.Second) // it is recorded so
+			w.stop()
+			time.Sleep(time.Minute)
+			w.lodged()
+			defer w.stop()
+			time.Sleep(time.Minute)
+			runs := w.runsOf(id)
+			if last := runs[len(runs)-1]; len(runs) != 2 || !last.EndedAt.IsZero() || last.StartedAt.Sub(ended) > time.Second {
+				t.Errorf("clocks %s apart: it began again right behind %s; the ledger has %+v", skew, ended, runs)
 			}
 		})
 	}

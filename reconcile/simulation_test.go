@@ -70,7 +70,7 @@ type world struct {
 	tens []string
 	log  io.Writer
 	n    int
-	skew time.Duration // of the loop's clock
+	skew time.Duration // of the loop's clock ahead of the host's
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -139,7 +139,7 @@ func (w *world) lodged() {
 	loop := reconcile.New(reconcile.Options{
 		HostID: w.hid, Guests: m, Ends: m, Counters: m, Disks: m, Nets: m, Fetcher: nil,
 		Instances: m, Networks: m, Images: m, Hosts: m, Traffic: m, Bell: w.db.Bell(),
-		Now: time.Now, Skew: func() time.Duration { return w.skew }, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now: func() time.Time { return time.Now().Add(w.skew) }, Skew: func() time.Duration { return w.skew }, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.done = make(chan struct{})
 	go func() { defer close(w.done); _ = loop.Run(ctx) }()
