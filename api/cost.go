@@ -160,6 +160,9 @@ func shares(charges iter.Seq[meter.Charge], by string) []meter.Share {
 
 // ledger reads all that the charges of a period depend on.
 func (s *server) ledger(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) (in meter.Input, currency cloud.Currency, err error) {
+	if in.Traffic, err = s.Usage.UsageTraffic(ctx, c, f); err != nil {
+		return in, currency, err
+	}
 	f.From, f.To = meter.Window(f.From, f.To)
 	if in.Intervals, err = s.Usage.UsageIntervals(ctx, c, f); err != nil {
 		return in, currency, err

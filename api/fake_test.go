@@ -359,6 +359,11 @@ func (s *fakeStore) LastEvent(context.Context) (int64, error) {
 	return s.events[len(s.events)-1].Seq, nil
 }
 
+// UsageTraffic is for tests on a real store.
+func (s *fakeStore) UsageTraffic(context.Context, cloud.Caller, cloud.UsageFilter) ([]cloud.Traffic, error) {
+	return nil, nil
+}
+
 // ReadLedger is for tests on a real store.
 func (s *fakeStore) ReadLedger(context.Context, func(cloud.Ledger) error) error {
 	return cloud.Errorf(cloud.CodeUnavailable, "The fake has no ledger.")

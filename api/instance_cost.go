@@ -79,6 +79,10 @@ func (s *server) instanceCosts(ctx context.Context, c cloud.Caller, ids []string
 	f.From, f.To = meter.Window(from, to)
 	for _, id := range ids {
 		f.InstanceID = id
+		traffic, err := s.Usage.UsageTraffic(ctx, c, cloud.UsageFilter{InstanceID: id, From: from, To: to})
+		if err != nil {
+			return nil, err
+		}
 		intervals, err := s.Usage.UsageIntervals(ctx, c, f)
 		if err != nil {
 			return nil, err
@@ -87,7 +91,7 @@ func (s *server) instanceCosts(ctx context.Context, c cloud.Caller, ids []string
 		if err != nil {
 			return nil, err
 		}
-		in.Intervals, in.Facts = append(in.Intervals, intervals...), append(in.Facts, facts...)
+		in.Intervals, in.Facts, in.Traffic = append(in.Intervals, intervals...), append(in.Facts, facts...), append(in.Traffic, traffic...)
 	}
 	out := map[string]wire.InstanceCost{}
 	for _, id := range ids {

@@ -50,10 +50,14 @@ func sumOf(t *testing.T, lines []wire.CostLine) string {
 func TestCostIsWhatWasUsedAtThePrices(t *testing.T) {
 	h, in := priced(t)
 	c := decoded[wire.Cost](h.do("GET", "/v1/cost", "").want(200))
-	if c.Cost != "0.063" || c.ListCost != "0.063" || c.Currency != "EUR" || c.Minor != 2 || c.Note != "" || c.By != "instance" {
+	if c.Cost != "0.063" || c.ListCost != "0.063" || c.Currency != "EUR" || c.Minor != 2 || c.Note != "no price" || c.By != "instance" {
 		t.Errorf("got %+v", c)
 	}
-	want := []wire.CostLine{{Key: in.ID, Name: "web1", Cost: "0.063", ListCost: "0.063"}}
+	image := decoded[wire.List[wire.Image]](h.do("GET", "/v1/images", "").want(200)).Items[0]
+	want := []wire.CostLine{ // there is no price for images; ids grow
+		{Key: image.ID, Name: "debian-12", Cost: "0", ListCost: "0", Note: "no price"},
+		{Key: in.ID, Name: "web1", Cost: "0.063", ListCost: "0.063"},
+	}
 	if diff := cmp.Diff(want, c.Lines); diff != "" {
 		t.Error(diff)
 	}
@@ -61,7 +65,7 @@ func TestCostIsWhatWasUsedAtThePrices(t *testing.T) {
 	if c.Forecast == nil || c.Forecast.Cost != "25.704" {
 		t.Errorf("forecast %+v", c.Forecast)
 	}
-	for by, n := range map[string]int{"instance": 1, "tenant": 1, "day": 1, "hour": 2, "meter": 4, "label:env": 1, "label:nosuch": 1} {
+	for by, n := range map[string]int{"instance": 2, "tenant": 1, "day": 1, "hour": 2, "meter": 5, "label:env": 2, "label:nosuch": 1} {
 		c := decoded[wire.Cost](h.do("GET", "/v1/cost?by="+by, "").want(200))
 		if len(c.Lines) != n || sumOf(t, c.Lines) != c.Cost {
 			t.Errorf("by %s: %+v", by, c.Lines)
@@ -73,7 +77,7 @@ func TestCostIsWhatWasUsedAtThePrices(t *testing.T) {
 	if got := decoded[wire.Cost](h.do("GET", "/v1/cost?by=hour&from=2026-11-05T12:00:00Z&to=2026-11-05T13:00:00Z", "").want(200)); got.Cost != perHour || got.Forecast != nil {
 		t.Errorf("of an hour: %+v", got)
 	}
-	if got := decoded[wire.Cost](h.do("GET", "/v1/cost?by=meter&from=2026-11-05T12:00:00Z&to=2026-11-05T13:00:00Z", "").want(200)); got.Lines[2].Key != "memory" || got.Lines[2].Quantity != "4" || got.Lines[2].Unit != "GiB-h" || got.Lines[2].Cost != "0.02" {
+	if got := decoded[wire.Cost](h.do("GET", "/v1/cost?by=meter&from=2026-11-05T12:00:00Z&to=2026-11-05T13:00:00Z", "").want(200)); got.Lines[3].Key != "memory" || got.Lines[3].Quantity != "4" || got.Lines[3].Unit != "GiB-h" || got.Lines[3].Cost != "0.02" {
 		t.Errorf("of an hour by meter: %+v", got.Lines)
 	}
 }

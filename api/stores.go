@@ -109,6 +109,7 @@ type Events interface {
 // counted in it, and the whole ledger.
 type Usage interface {
 	UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error)
+	UsageTraffic(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Traffic, error)
 	TrafficSums(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.TrafficSum, error)
 	ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error
 }

@@ -92,7 +92,7 @@ const (
 // Table is where the rows of the kind are.
 func (k SealKind) Table() string {
 	switch k {
-	case SealInterval, SealDrop, SealFact, SealHour:
+	case SealInterval, SealDrop, SealFact, SealHour, SealTraffic:
 		return "usage_" + string(k)
 	case SealStep:
 		return "usage_clock_step"

@@ -16,22 +16,13 @@ type Input struct {
 	// Intervals of the ledger that touch Window(From, To). More do no harm.
 	Intervals []cloud.Interval
 	Facts     []cloud.UsageFact // of the resources, the whole history
-	Traffic   []Traffic
+	Traffic   []cloud.Traffic   // rows that belong to [From, To)
 	Prices    []cloud.Price
 	Discounts []cloud.Discount
 	From, To  time.Time // whole hours of UTC
 	// Now is up to when what still runs is counted. A forecast says the end of the
 	// period.
 	Now time.Time
-}
-
-// Traffic is a count of bytes. It belongs to the hour of From.
-type Traffic struct {
-	TenantID, ResourceID, Resource, Slot string
-	Meter                                cloud.Meter
-	State                                cloud.State
-	Bytes                                int64
-	From                                 time.Time
 }
 
 // Charge is what a stretch of one slot costs in which nothing changed: a part of
@@ -181,26 +172,27 @@ func (e *engine) slot(ivs []*cloud.Interval) {
 	w.close(ivs)
 }
 
-// traffic charges counts of bytes, each by itself.
-func (e *engine) traffic(rows []Traffic) {
+// traffic charges counts of bytes, each by itself, in the hour in which or at the
+// end of which the counter was read.
+func (e *engine) traffic(rows []cloud.Traffic) {
 	for _, t := range rows {
-		at := t.From.UnixMilli()
+		at := t.EndedAt.UnixMilli() - 1
 		if at < e.from || at >= e.end || t.Bytes <= 0 {
 			continue
 		}
 		f := factAt(e.facts[t.ResourceID], at)
 		r, _ := rateAt(e.book.fits(t.TenantID, t.Meter, f), at)
-		if r != nil && !cloud.Bills(r.States, t.State) {
+		if r != nil && !cloud.Bills(r.States, cloud.StateRunning) {
 			continue
 		}
 		d, _ := e.book.cutAt(t.TenantID, t.Meter, at)
-		hour := cloud.Hour(t.From)
+		hour := cloud.Hour(time.UnixMilli(at))
 		gb := decimal.New(t.Bytes, -Places) // of 10^9 bytes, exactly
 		c := Charge{
 			TenantID: t.TenantID, ResourceID: t.ResourceID, Slot: t.Slot, Meter: t.Meter,
-			From: t.From.UTC(), To: hour.Add(time.Hour), Hour: hour, Hours: 1, Quantity: gb, each: gb,
+			From: hour, To: hour.Add(time.Hour), Hour: hour, Hours: 1, Quantity: gb, each: gb,
 		}
-		e.tell(named(c, t.Resource, f, r, d))
+		e.tell(named(c, "", f, r, d))
 	}
 }
 

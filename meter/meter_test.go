@@ -215,9 +215,9 @@ func BenchmarkSum(b *testing.B) {
 
 func TestTrafficIsChargedByTheByteInItsHour(t *testing.T) {
 	hour := time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)
-	row := Traffic{TenantID: "t", ResourceID: "r", Resource: "web1", Slot: "port:0", Meter: "egress", Bytes: 1_500_000_001, From: hour.Add(59 * time.Minute)}
+	row := cloud.Traffic{TenantID: "t", ResourceID: "r", Slot: "nic:0", Meter: "egress", Bytes: 1_500_000_001, StartedAt: hour, EndedAt: hour.Add(time.Hour)}
 	in := Input{
-		Traffic: []Traffic{row}, Prices: []cloud.Price{{ID: "p", Meter: "egress", UnitPrice: "0.02", From: hour}},
+		Traffic: []cloud.Traffic{row}, Prices: []cloud.Price{{ID: "p", Meter: "egress", UnitPrice: "0.02", From: hour}},
 		From: hour, To: hour.Add(time.Hour), Now: hour.Add(time.Hour),
 	}
 	got := sole(Charges(in))

@@ -1033,6 +1033,66 @@ CREATE INDEX usage_interval_by_end ON usage_interval (ended_at, started_at);
 
 CREATE INDEX usage_interval_open_by_tenant ON usage_interval (tenant_id) WHERE ended_at IS NULL;
 
+CREATE TABLE usage_traffic (
+  seq           INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  tenant_id     TEXT    NOT NULL REFERENCES tenant (id),
+  resource_id   TEXT    NOT NULL CHECK (resource_id <> ''),
+  slot          TEXT    NOT NULL CHECK (slot <> ''),
+  meter         TEXT    NOT NULL CHECK (meter IN ('egress', 'ingress')),
+  bytes         BIGINT  NOT NULL CHECK (bytes > 0 AND bytes = counter_end - counter_start),
+  started_at    BIGINT  NOT NULL,
+  ended_at      BIGINT  NOT NULL CHECK (ended_at > started_at),
+  run           BIGINT  NOT NULL CHECK (run <= started_at),
+  device        TEXT    NOT NULL,
+  counter_start BIGINT  NOT NULL CHECK (counter_start >= 0),
+  counter_end   BIGINT  NOT NULL
+);
+
+CREATE UNIQUE INDEX usage_traffic_by_slot ON usage_traffic (resource_id, slot, meter, ended_at);
+
+CREATE INDEX usage_traffic_by_tenant ON usage_traffic (tenant_id, ended_at);
+
+CREATE TRIGGER usage_traffic_in_order
+BEFORE INSERT ON usage_traffic
+WHEN EXISTS (
+  SELECT 1
+  FROM usage_traffic u
+  WHERE u.resource_id = NEW.resource_id
+    AND u.slot = NEW.slot
+    AND u.meter = NEW.meter
+    AND u.ended_at > NEW.started_at
+)
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: overlaps a row of the same counter');
+END;
+
+CREATE TRIGGER usage_traffic_goes_on
+BEFORE INSERT ON usage_traffic
+WHEN NEW.counter_start <> COALESCE((
+  SELECT CASE WHEN u.run = NEW.run AND u.device = NEW.device AND u.counter_end <= NEW.counter_end THEN u.counter_end ELSE 0 END
+  FROM usage_traffic u
+  WHERE u.resource_id = NEW.resource_id
+    AND u.slot = NEW.slot
+    AND u.meter = NEW.meter
+  ORDER BY u.ended_at DESC
+  LIMIT 1
+), 0)
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: does not go on from the row before');
+END;
+
+CREATE TRIGGER usage_traffic_no_update
+BEFORE UPDATE ON usage_traffic
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: rows stay');
+END;
+
+CREATE TRIGGER usage_traffic_no_delete
+BEFORE DELETE ON usage_traffic
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: rows stay');
+END;
+
 CREATE TABLE price_currency (
   one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
   currency TEXT    NOT NULL CHECK (length(currency) = 3)
