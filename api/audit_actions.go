@@ -45,6 +45,11 @@ var actions = map[string]string{
 	"DELETE /v1/tokens/{id}":                 "token.revoke",
 	"PATCH /v1/tenants/{id}/quota":           "quota.set",
 	"PATCH /v1/quota":                        "quota.set",
+	"POST /v1/prices":                        "price.create",
+	"POST /v1/prices/{id}/end":               "price.end",
+	"POST /v1/discounts":                     "discount.create",
+	"POST /v1/discounts/{id}/end":            "discount.end",
+	"POST /v1/estimates":                     "estimate.make", // which changes nothing: only what was refused is there
 }
 
 // actionOf is the word for what a route does. A read has none and is called by

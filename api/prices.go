@@ -122,6 +122,16 @@ func (s *server) endOf(w http.ResponseWriter, r *http.Request) (time.Time, error
 	return at, err
 }
 
+// asNamed is an operator as the admin of the tenant that it names beside an
+// object, which has to be that tenant's or everybody's.
+func (s *server) asNamed(r *http.Request, c cloud.Caller) (cloud.Caller, error) {
+	id, err := s.narrow(r, c, r.URL.Query().Get("tenant"))
+	if err == nil && id != "" {
+		c.Operator, c.Role, c.TenantID = false, cloud.RoleAdmin, id
+	}
+	return c, err
+}
+
 func (s *server) endPrice(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := bookID(r, cloud.KindPrice)
 	if err != nil {
@@ -129,6 +139,13 @@ func (s *server) endPrice(w http.ResponseWriter, r *http.Request, c cloud.Caller
 	}
 	at, err := s.endOf(w, r)
 	if err != nil {
+		return err
+	}
+	of, err := s.asNamed(r, c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Prices.Price(r.Context(), of, id); err != nil {
 		return err
 	}
 	p, err := s.Prices.EndPrice(r.Context(), c, s.Now(), id, at)
@@ -192,6 +209,13 @@ func (s *server) endDiscount(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	}
 	at, err := s.endOf(w, r)
 	if err != nil {
+		return err
+	}
+	of, err := s.asNamed(r, c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Discounts.Discount(r.Context(), of, id); err != nil {
 		return err
 	}
 	d, err := s.Discounts.EndDiscount(r.Context(), c, s.Now(), id, at)
