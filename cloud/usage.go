@@ -93,6 +93,10 @@ type MeterChange struct {
 	Close []Interval // with EndedAt and Evidence set
 	Drop  []Interval // EndedAt is not after StartedAt: removed, for a ledger has no empty rows
 	Open  []Opening
+	// Again: the readings are to be compared once more when this is written, for
+	// an amount is another one since at, and what took the place of what was over
+	// began before.
+	Again bool
 }
 
 // Opening is a reading with the moment it begins.
@@ -103,8 +107,9 @@ type Opening struct {
 
 // ChangeMeters compares the open intervals of one resource with its readings.
 // What is over ended at endAt, which is at when it is not given; what takes its
-// place begins there, so that no time is lost between them. What had no interval
-// begins at at. An interval never ends before it began.
+// place begins there, so that no time is lost between them, with the amount from
+// before: a new one counts from at. What had no interval begins at at. An
+// interval never ends before it began.
 func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence Evidence) MeterChange {
 	var c MeterChange
 	if endAt.IsZero() || endAt.After(at) {
@@ -127,6 +132,9 @@ func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence 
 		}
 		if goesOn {
 			next.From = endAt
+			if next.Amount != iv.Amount && endAt.Before(at) {
+				next.Amount, c.Again = iv.Amount, true
+			}
 			want[k] = next
 		}
 		iv.EndedAt, iv.Evidence = endAt, evidence

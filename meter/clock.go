@@ -38,7 +38,9 @@ func Time(a cloud.ClockAnchor, t Tick) time.Time { return a.At.Add(t.Boot - a.Bo
 
 // Step compares the wall clock with the ledger's time. Behind a step forward the
 // ledger has to go on at the wall clock's time; behind one back it stays ahead,
-// for no time may be counted twice, until the wall clock has caught up.
+// for no time may be counted twice, until the wall clock has caught up. A step
+// that is followed is whole milliseconds long, as rows are: what goes on behind
+// it is cut at the same part of a millisecond, so that none is lost or won.
 func Step(a cloud.ClockAnchor, t Tick) (s cloud.ClockStep, after cloud.ClockAnchor, stepped bool) {
 	s = cloud.ClockStep{At: Time(a, t), Wall: t.Wall.UTC().Round(0)}
 	after = cloud.ClockAnchor{BootID: t.BootID, Boot: t.Boot, At: s.At}
@@ -46,6 +48,7 @@ func Step(a cloud.ClockAnchor, t Tick) (s cloud.ClockStep, after cloud.ClockAnch
 	switch {
 	case off > StepTolerance:
 		s.Adopted = true
+		s.Wall = s.At.Add(off.Truncate(time.Millisecond))
 		after.At = s.Wall
 	case off >= -StepTolerance:
 		return s, after, false

@@ -208,7 +208,7 @@ func (t *tx) record(c change) error {
 			return err
 		}
 	}
-	if err := t.writeMeters(c.was.tenantID, id, c.was.name, c.meters); err != nil {
+	if err := t.recordMeters(id, c); err != nil {
 		return err
 	}
 	if r := c.record.Traffic; r != nil && c.now.startedAt.IsZero() {
@@ -225,6 +225,19 @@ func (t *tx) record(c change) error {
 		}
 	}
 	return t.recordEvents(c)
+}
+
+func (t *tx) recordMeters(id string, c change) error {
+	for m := c.meters; ; {
+		if err := t.writeMeters(c.was.tenantID, id, c.was.name, m); err != nil || !m.Again {
+			return err
+		}
+		open, err := openIntervals(t, id)
+		if err != nil {
+			return err
+		}
+		m = cloud.ChangeMeters(open, c.record.Readings, c.record.At, time.Time{}, cloud.EvidenceSeen)
+	}
 }
 
 // writeSeen writes the seen columns. It runs for a change of the root volume or

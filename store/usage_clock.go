@@ -70,25 +70,102 @@ func (d *DB) StepClock(ctx context.Context, step cloud.ClockStep, after cloud.Cl
 	if step.Adopted {
 		now = step.Wall
 	}
+	return d.moveFloor(ctx, now, "step clock", func(t *tx) error { return t.stepClock(step, after) })
+}
+
+// moveFloor runs f in a transaction that may raise the floor.
+func (d *DB) moveFloor(ctx context.Context, now time.Time, what string, f func(*tx) error) error {
 	was := d.floor.Load()
-	err := d.write(ctx, now, reconciler, "step clock", func(t *tx) error {
-		if step.Adopted {
-			d.floor.Store(stamp(step.Wall).Int64)
+	err := d.write(ctx, now, reconciler, what, func(t *tx) error {
+		if err := f(t); err != nil {
+			return err
 		}
-		return t.stepClock(step, after)
+		d.floor.Store(t.floor)
+		return nil
 	})
-	if err != nil && step.Adopted {
+	if err != nil {
 		d.floor.Store(was)
 	}
 	return err
 }
 
-func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) (err error) {
+// BootClock begins the ledger's time of a host anew behind a boot, at after.At,
+// or where the last row is when that is later; it returns the anchor that holds.
+//
+// Nobody knows how long the host was off: its clock may have been set meanwhile,
+// or not been kept. So all that was counted ends at the last look before and
+// goes on now; that a host is off is nobody's to pay.
+func (d *DB) BootClock(ctx context.Context, hostID string, after cloud.ClockAnchor) (cloud.ClockAnchor, error) {
+	err := d.moveFloor(ctx, after.At, "boot clock", func(t *tx) error {
+		h, err := host(t, hostID)
+		if err != nil {
+			return err
+		}
+		last, err := lastRow(t)
+		if err != nil {
+			return err
+		}
+		if last.After(after.At) {
+			after.At = last
+		}
+		step := cloud.ClockStep{HostID: hostID, At: h.HeartbeatAt, Wall: moment(stamp(after.At)), Adopted: true}
+		if step.At.IsZero() || !step.Wall.After(step.At) {
+			return t.keepClock(hostID, after)
+		}
+		return t.adopt(h, step, after, cloud.EvidenceHeartbeat, "The host was booted; nothing is billed from the last look at it, at "+
+			step.At.Format(time.RFC3339)+", until "+step.Wall.Format(time.RFC3339)+".")
+	})
+	return after, err
+}
+
+// lastRow is the latest moment that an interval bears.
+func lastRow(s source) (time.Time, error) {
+	var ended, began sql.NullInt64
+	err := s.row(`
+		SELECT
+		  (SELECT MAX(ended_at) FROM usage_interval),
+		  (SELECT MAX(started_at) FROM usage_interval WHERE ended_at IS NULL)`).Scan(&ended, &began)
+	if began.Int64 > ended.Int64 {
+		ended = began
+	}
+	return moment(ended), err
+}
+
+func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
 	h, err := host(t, step.HostID)
 	if err != nil {
 		return err
 	}
 	step.At, step.Wall = moment(stamp(step.At)), moment(stamp(step.Wall))
+	if !step.Adopted {
+		message := "The clock was set back by " + step.At.Sub(step.Wall).String() + "; usage goes by the time since boot, ahead of it, until it has caught up."
+		return t.writeStep(h, step, after, message)
+	}
+	// What was written since the clocks were read is before the step: it is as
+	// long as it was, and happened later.
+	last, err := lastRow(t)
+	if err != nil {
+		return err
+	}
+	if late := last.Sub(step.At); late > 0 {
+		step.At, step.Wall = step.At.Add(late), step.Wall.Add(late)
+	}
+	return t.adopt(h, step, after, cloud.EvidenceClock,
+		"The clock was set forward by "+step.Wall.Sub(step.At).String()+"; nothing is billed for that time.")
+}
+
+// adopt follows a step: what is counted leaves it out, and nothing is written
+// with a time before its end any more.
+func (t *tx) adopt(h cloud.Host, step cloud.ClockStep, after cloud.ClockAnchor, evidence cloud.Evidence, message string) error {
+	t.floor = step.Wall.UnixMilli()
+	t.now = notBefore(t.now, t.floor)
+	if err := t.writeStep(h, step, after, message); err != nil {
+		return err
+	}
+	return t.splitIntervals(step, evidence)
+}
+
+func (t *tx) writeStep(h cloud.Host, step cloud.ClockStep, after cloud.ClockAnchor, message string) (err error) {
 	step.Seq, err = t.insert(`
 		INSERT INTO usage_clock_step (
 		  host_id,
@@ -102,24 +179,15 @@ func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) (err error
 	if err := t.seal(cloud.SealStep, step.Seq, step.Sealed()); err != nil {
 		return err
 	}
-	if step.Adopted {
-		if err := t.splitIntervals(step); err != nil {
-			return err
-		}
-	}
 	if err := t.keepClock(step.HostID, after); err != nil {
 		return err
-	}
-	message := "The clock was set back by " + step.At.Sub(step.Wall).String() + "; usage goes by the time since boot, ahead of it, until it has caught up."
-	if step.Adopted {
-		message = "The clock was set forward by " + step.Wall.Sub(step.At).String() + "; nothing is billed for that time."
 	}
 	return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: step.HostID}, h.Name, "host.clock_step", message, nil)
 }
 
 // splitIntervals closes what is open at the step's beginning and opens it again
 // at its end.
-func (t *tx) splitIntervals(step cloud.ClockStep) error {
+func (t *tx) splitIntervals(step cloud.ClockStep, evidence cloud.Evidence) error {
 	open, err := collect(t, scanInterval, intervalQuery+`
 		WHERE ended_at IS NULL
 		ORDER BY seq`)
@@ -127,7 +195,7 @@ func (t *tx) splitIntervals(step cloud.ClockStep) error {
 		return err
 	}
 	for _, iv := range open {
-		iv.EndedAt, iv.Evidence = step.At, cloud.EvidenceClock
+		iv.EndedAt, iv.Evidence = step.At, evidence
 		end := t.closeInterval
 		if !step.At.After(iv.StartedAt) {
 			end = t.dropInterval

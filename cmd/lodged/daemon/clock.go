@@ -81,7 +81,13 @@ func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func()
 	if err != nil {
 		return nil, err
 	}
-	return &timekeeper{db: db, hostID: hostID, read: read, log: log, anchor: meter.Begin(saved, known, tick)}, nil
+	anchor := meter.Begin(saved, known, tick)
+	if known && anchor != saved { // another boot
+		if anchor, err = db.BootClock(ctx, hostID, anchor); err != nil {
+			return nil, fmt.Errorf("begin the time of a new boot: %w", err)
+		}
+	}
+	return &timekeeper{db: db, hostID: hostID, read: read, log: log, anchor: anchor}, nil
 }
 
 // Now is the ledger's time.
