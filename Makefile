@@ -6,6 +6,7 @@ VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 SEED    ?=
+SIM     ?= Simulation
 
 .DEFAULT_GOAL := help
 
@@ -27,8 +28,8 @@ test: ## every test, on real libvirt and QEMU (as root)
 bench: ## figures of docs/performance.md, ratios side by side (as root)
 	scripts/bench
 
-sim: ## the simulation with random seeds; SEED=n replays one
-	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${RUNS:-200} $(GO) test $(TAGS) -count=1 -timeout 60m -run 'Simulation' ./reconcile/...
+sim: ## the simulations with N (200) random seeds; SEED=n replays one, SIM=TestSimulationOfAYear picks one
+	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${N:-$${RUNS:-200}} $(GO) test $(TAGS) -count=1 -timeout 120m -run '$(SIM)' ./reconcile/... ./cmd/lodged/daemon
 
 fuzz: ## every fuzz test for FUZZTIME (default 30s) each
 	@for p in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \

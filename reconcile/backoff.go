@@ -37,6 +37,8 @@ type memory struct {
 	askedAt    time.Time
 	boots      int64     // reboots done and not recorded yet
 	overAt     time.Time // when the run was first seen over, while the store does not take it
+	endedAt    time.Time // when lodge ended the run, until that is recorded
+	lookedAt   time.Time // when the last look of this turn began
 }
 
 // count counts a failure, and returns how many of its sort there were in a row.

@@ -32,7 +32,9 @@ func (l *Loop) evidence(ctx context.Context, r *cloud.InstanceRecord, w cloud.In
 	if runs && w.DeletedAt.IsZero() {
 		return between(*r, w, at, ev)
 	}
-	if r.EndAt.IsZero() || at.Before(r.EndAt) {
+	// What the host wrote down is better than the last look.
+	better := ev == cloud.EvidenceLog && r.Evidence == cloud.EvidenceHeartbeat
+	if r.EndAt.IsZero() || at.Before(r.EndAt) || better {
 		r.EndAt, r.Evidence = at, ev
 	}
 	return nil

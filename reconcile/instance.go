@@ -17,7 +17,7 @@ const rounds = 8
 func (l *Loop) instance(ctx context.Context, id string) {
 	ref := cloud.Ref{Kind: cloud.KindInstance, ID: id}
 	m := l.mem.get(id)
-	defer func() { l.mem.put(id, m) }()
+	defer func() { m.lookedAt = time.Time{}; l.mem.put(id, m) }()
 
 	var nets map[string]cloud.HostNetwork
 	swept := false
@@ -46,6 +46,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			l.fail(ctx, ref, w, &m, cloud.InstanceRecord{Unseen: true}, err)
 			return
 		}
+		m.lookedAt = now
 		s.AskedAt, s.Swept = m.askedAt, swept
 		d := Plan(w, s, now)
 		if pause > 0 && (len(d.Steps) > 0 || len(d.Needs) > 0) {
@@ -98,6 +99,7 @@ func (l *Loop) wish(ctx context.Context, ref cloud.Ref) (cloud.InstanceWish, boo
 		return cloud.InstanceWish{}, false
 	}
 	if len(ws) == 0 {
+		l.told.answer(ref.ID, l.Now()) // nobody's, or gone
 		return cloud.InstanceWish{}, false
 	}
 	return ws[0], true
@@ -121,8 +123,11 @@ func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
 		if errs[i] != nil {
 			return errs[i]
 		}
-		if step.Power == cloud.ActShutdown {
+		switch {
+		case step.Power == cloud.ActShutdown:
 			m.askedAt = l.Now()
+		case step.Power == cloud.ActDestroy, step.Verb == VerbRemoveGuest:
+			m.endedAt = l.Now()
 		}
 		m.boots = max(m.boots, step.Boots)
 	}
@@ -193,6 +198,7 @@ func (l *Loop) record(ctx context.Context, w cloud.InstanceWish, m *memory, r cl
 	if r.Unseen {
 		return l.Instances.RecordInstance(ctx, r)
 	}
+	l.endOf(&r, w, m.endedAt)
 	if hidden := l.evidence(ctx, &r, w); hidden != nil {
 		l.final(hidden, w)
 		if err := l.Instances.RecordInstance(ctx, *hidden); err != nil {
@@ -209,7 +215,8 @@ func (l *Loop) record(ctx context.Context, w cloud.InstanceWish, m *memory, r cl
 	err := l.Instances.RecordInstance(ctx, r)
 	switch {
 	case err == nil:
-		m.overAt = time.Time{}
+		m.overAt, m.endedAt = time.Time{}, time.Time{}
+		l.told.answer(w.ID, m.lookedAt)
 	case over && m.overAt.IsZero():
 		m.overAt = r.At
 	}

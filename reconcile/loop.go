@@ -60,6 +60,8 @@ type Loop struct {
 	blinded   atomic.Bool // the last sweep could not look
 	importing sync.Map    // image id -> context.CancelFunc
 	sweepNow  chan struct{}
+	told      told
+	looked    atomic.Int64 // when the last sweep that saw everything began, in Unix milliseconds
 	backoffs  atomic.Int64
 }
 
@@ -102,6 +104,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 	l.ring(ctx)
 	l.wait(ctx)
+	until := l.Now() // nobody is told of anything any more
 	l.work.stop()
 	l.images.stop()
 	wg.Wait()
@@ -109,7 +112,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if !l.linkDown.Load() && l.gap.Load() == 0 {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		return l.Hosts.Heartbeat(last, l.HostID, l.Now())
+		return l.Hosts.Heartbeat(last, l.HostID, l.told.earliest(until))
 	}
 	return nil
 }
@@ -160,7 +163,10 @@ func (l *Loop) ring(ctx context.Context) {
 // watch turns the host's hints into marks.
 func (l *Loop) watch(ctx context.Context) {
 	err := l.Guests.WatchGuests(ctx,
-		func(id string) { l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: id}) },
+		func(id string) {
+			l.told.hear(id, hint{l.Now(), cloud.EvidenceSeen})
+			l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: id})
+		},
 		func(up bool) {
 			if l.linkDown.Swap(!up) == !up {
 				return

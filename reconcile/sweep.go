@@ -26,8 +26,10 @@ func (l *Loop) sweep(ctx context.Context) {
 	gap := l.gap.Load()
 	for _, w := range wishes {
 		d := Plan(w, assemble(w, guests, disks, nets), now)
-		if gap != 0 {
-			if err := l.recordEnd(ctx, &d.Record, w); err != nil {
+		overdue := l.notice(d.Record, w)
+		if gap != 0 || overdue {
+			l.endOf(&d.Record, w, time.Time{})
+			if err := l.recordEnd(ctx, &d.Record, w, now); err != nil {
 				l.Log.Error("sweep: record", "id", w.ID, "err", err)
 				return // the gap stays open: the evidence must not be lost
 			}
@@ -45,13 +47,17 @@ func (l *Loop) sweep(ctx context.Context) {
 	if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, nil); err != nil {
 		l.Log.Error("sweep: host", "err", err)
 	}
-	if err := l.Hosts.Heartbeat(ctx, l.HostID, now); err != nil {
+	l.looked.Store(now.UnixMilli())
+	// An end that is known and not recorded yet must not seem to be later: the
+	// heartbeat is what the next start would take it for.
+	if err := l.Hosts.Heartbeat(ctx, l.HostID, l.told.earliest(now)); err != nil {
 		l.Log.Error("sweep: heartbeat", "err", err)
 	}
 }
 
-// recordEnd writes down a run that ended while nobody looked.
-func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.InstanceWish) error {
+// recordEnd writes down a run that ended while nobody looked, or that no worker
+// has come to.
+func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.InstanceWish, looked time.Time) error {
 	hidden := l.evidence(ctx, r, w)
 	if hidden != nil {
 		l.final(hidden, w)
@@ -63,7 +69,11 @@ func (l *Loop) recordEnd(ctx context.Context, r *cloud.InstanceRecord, w cloud.I
 		return nil
 	}
 	l.final(r, w)
-	return l.Instances.RecordInstance(ctx, *r)
+	if err := l.Instances.RecordInstance(ctx, *r); err != nil {
+		return err
+	}
+	l.told.answer(w.ID, looked)
+	return nil
 }
 
 func (l *Loop) lookAll(ctx context.Context) (map[string]cloud.Guest, map[cloud.DiskKey]cloud.Disk, map[string]cloud.HostNetwork, error) {
@@ -84,6 +94,7 @@ func (l *Loop) lookAll(ctx context.Context) (map[string]cloud.Guest, map[cloud.D
 func (l *Loop) blind(ctx context.Context, now time.Time, cause error) {
 	l.openGapAtHeartbeat(ctx)
 	l.blinded.Store(true)
+	l.looked.Store(0)
 	p := problem(nil, cloud.CodeOf(cause), cloud.MessageOf(cause), now)
 	p.RetryAt = now.Add(l.SweepEvery)
 	if err := l.Hosts.RecordHostProblem(ctx, l.HostID, now, p); err != nil {

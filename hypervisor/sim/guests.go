@@ -162,6 +162,7 @@ func (h *Host) start(g *guest) error {
 	h.boot(g)
 	g.run, g.live = g.next, g.digest
 	h.plug(g)
+	h.opts.Life(g.id, g.run)
 	g.off, g.saved, g.paused, g.ioError = cloud.OffUnknown, false, false, false
 	for _, nic := range g.run.NICs {
 		h.nets[nic.NetworkID].lease(nic.MAC)
@@ -201,6 +202,7 @@ func (h *Host) end(g *guest, why cloud.OffReason) {
 	h.logEnd(g)
 	g.turn++
 	g.run, g.live, g.off = nil, "", why
+	h.opts.Life(g.id, nil)
 	g.paused, g.ioError = false, false
 	if g.next == nil {
 		h.forget(g)

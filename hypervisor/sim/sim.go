@@ -29,6 +29,10 @@ type Options struct {
 	MemoryMiB int    // default 256 GiB
 	Accel     string // default "kvm"
 	FreeBytes int64  // where disks go; default 1 TiB
+
+	// Life hears of each run of a guest at the moment it begins, with what runs,
+	// and when it ends, with nil. It must not call the Host.
+	Life func(id string, run *cloud.GuestSpec)
 }
 
 // Latency is how long things take. Calls that are not named take no time.
@@ -124,6 +128,9 @@ type Host struct {
 func New(opts Options) *Host {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Life == nil {
+		opts.Life = func(string, *cloud.GuestSpec) {}
 	}
 	if opts.VCPUs == 0 {
 		opts.VCPUs = 64

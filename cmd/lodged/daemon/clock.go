@@ -64,6 +64,9 @@ type timekeeper struct {
 	hostID string
 	read   func() (meter.Tick, error)
 	log    *slog.Logger
+	// settled reports whether all ends that are known are written down: one that
+	// is not must not come behind a step that it was before. Nil: always.
+	settled func() bool
 
 	mu     sync.RWMutex
 	anchor cloud.ClockAnchor
@@ -130,9 +133,12 @@ func (k *timekeeper) Heartbeat(ctx context.Context, hostID string, at time.Time)
 	if err := k.db.Beat(ctx, hostID, at, cloud.ClockAnchor{BootID: t.BootID, Boot: t.Boot, At: step.At}); err != nil {
 		return err
 	}
-	if !stepped {
+	switch {
+	case !stepped:
 		k.told = 0
 		return nil
+	case step.Adopted && k.settled != nil && !k.settled():
+		return nil // with a later heartbeat
 	}
 	if back := step.At.Sub(step.Wall); !step.Adopted {
 		if off := back - k.told; off > -meter.StepTolerance && off < meter.StepTolerance {

@@ -230,7 +230,7 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	if d.clock != nil {
 		hosts, skew = clocked{d.db, d.clock}, d.clock.Skew
 	}
-	return reconcile.New(reconcile.Options{
+	loop := reconcile.New(reconcile.Options{
 		HostID: hostID,
 		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
@@ -238,6 +238,10 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 		Now: d.cfg.Now, Skew: skew, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
 	})
+	if d.clock != nil {
+		d.clock.settled = loop.Settled
+	}
+	return loop
 }
 
 func (d *Daemon) handler() http.Handler {

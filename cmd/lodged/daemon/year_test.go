@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 	_ "time/tzdata" // the zones of the process, wherever the test runs
@@ -33,29 +34,38 @@ import (
 //
 // A seed replays with: make sim SEED=n
 func TestSimulationOfAYear(t *testing.T) {
-	for _, seed := range seeds(t, 1, 3) {
+	span, lives := 366*24*time.Hour, 200
+	if testing.Short() { // beside the race detector
+		span, lives = 30*24*time.Hour, 60
+	}
+	for _, seed := range seeds(t, 1, 100) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			span, lives := 20*24*time.Hour, 40
-			switch {
-			case testing.Short():
-				lives = 20
-			case seed == 1 || os.Getenv("LODGE_SIM_SEED") != "" || os.Getenv("LODGE_SIM_YEAR") != "":
-				span, lives = 366*24*time.Hour, 200
-			}
-			newYear(t, seed, span, lives).run()
+			newYear(t, seed, leapYear, span, lives).run()
 		})
 	}
 }
 
-// seeds are the fixed seeds of every run, or random ones, or one to replay.
-func seeds(t *testing.T, first uint64, n int) (out []uint64) {
+// The same around a leap day and the days on which clocks change for summer,
+// shorter, and so with more seeds.
+func TestSimulationOfWeeks(t *testing.T) {
+	for _, seed := range seeds(t, 3, 1) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			newYear(t, seed, leapDay, 20*24*time.Hour, 40).run()
+		})
+	}
+}
+
+// seeds are n fixed seeds, or as many random ones as LODGE_SIM_RUNS asks for,
+// divided by share, or the one to replay.
+func seeds(t *testing.T, n, share int) (out []uint64) {
 	t.Helper()
+	first := uint64(1)
 	if s := os.Getenv("LODGE_SIM_RUNS"); s != "" {
 		runs, err := strconv.Atoi(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, first = runs, rand.Uint64()>>1
+		n, first = max(1, runs/share), rand.Uint64()>>1
 	}
 	if s := os.Getenv("LODGE_SIM_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -64,15 +74,20 @@ func seeds(t *testing.T, first uint64, n int) (out []uint64) {
 		}
 		n, first = 1, seed
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay the seed that failed with: make sim SEED=<seed>")
-		}
-	})
 	for i := range n {
 		out = append(out, first+uint64(i))
 	}
 	return out
+}
+
+// replay says after a failure how it is seen again.
+func replay(t *testing.T, seed uint64) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			name, _, _ := strings.Cut(t.Name(), "/")
+			t.Logf("replay with: make sim SIM=%s SEED=%d", name, seed)
+		}
+	})
 }
 
 // zones are zones of processes; none of them may matter.
@@ -81,6 +96,7 @@ var zones = []string{"UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kat
 // localZone sets the zone of the process for a test.
 func localZone(t *testing.T, seed uint64) {
 	t.Helper()
+	replay(t, seed)
 	zone, err := time.LoadLocation(zones[seed%uint64(len(zones))])
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +145,12 @@ type year struct {
 }
 
 // leapYear begins shortly before 2028, whose February has 29 days.
-var leapYear = time.Date(2027, 12, 20, 23, 17, 3, 123456789, time.UTC)
+var (
+	leapYear = time.Date(2027, 12, 20, 23, 17, 3, 123456789, time.UTC)
+	leapDay  = time.Date(2028, 2, 20, 5, 59, 59, 999999999, time.UTC)
+)
 
-func newYear(t *testing.T, seed uint64, span time.Duration, lives int) *year {
+func newYear(t *testing.T, seed uint64, from time.Time, span time.Duration, lives int) *year {
 	localZone(t, seed)
 	dir, err := os.MkdirTemp(memoryDir(), "lodge-year-")
 	if err != nil {
@@ -139,11 +158,8 @@ func newYear(t *testing.T, seed uint64, span time.Duration, lives int) *year {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	y := &year{
-		t: t, rand: rand.New(rand.NewPCG(seed, 11)), clocks: clocks{wall: leapYear}, end: span, plan: lives,
+		t: t, rand: rand.New(rand.NewPCG(seed, 11)), clocks: clocks{wall: from}, end: span, plan: lives,
 		path: filepath.Join(dir, "lodge.db"), link: true, on: true, hid: uuid.NewString(), root: cloud.Caller{Operator: true},
-	}
-	if span < 100*24*time.Hour { // around the leap day
-		y.wall = time.Date(2028, 2, 20, 5, 59, 59, 999999999, time.UTC)
 	}
 	y.oracle = newOracle(y)
 	y.open()
@@ -172,7 +188,7 @@ func (y *year) open() {
 	y.must(err)
 	y.t.Cleanup(func() { y.db.Close() })
 	ctx := context.Background()
-	y.keeper, err = newTimekeeper(ctx, y.db, y.hid, y.read, quiet0())
+	y.keeper, err = newTimekeeper(ctx, y.db, y.hid, y.read, discard())
 	y.must(err)
 	now := y.keeper.Now()
 	y.oracle.booted(now)
@@ -203,7 +219,7 @@ func (y *year) open() {
 	y.beat()
 }
 
-func quiet0() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // pass lets time pass, at most most.
 func (y *year) pass(most time.Duration) {

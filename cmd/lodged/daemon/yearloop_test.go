@@ -38,7 +38,7 @@ func (y *year) startLodged() {
 	var err error
 	y.db, err = store.Open(y.path)
 	y.must(err)
-	y.keeper, err = newTimekeeper(ctx, y.db, y.hid, y.read, quiet0())
+	y.keeper, err = newTimekeeper(ctx, y.db, y.hid, y.read, discard())
 	y.must(err)
 	y.oracle.started(y.keeper.Now())
 	y.openGap()
@@ -79,7 +79,7 @@ func (y *year) beat() {
 // sweep looks at everything and closes the hours that are due.
 func (y *year) sweep() {
 	y.beat()
-	c := meter.Closer{Books: y.db, Now: y.keeper.Now, Log: quiet0()}
+	c := meter.Closer{Books: y.db, Now: y.keeper.Now, Log: discard()}
 	y.must(c.Close(context.Background()))
 }
 
@@ -215,7 +215,7 @@ func (y *year) tenant() {
 		return
 	}
 	// So many at first, the rest over the whole year.
-	if y.plan > 0 && (len(y.lives) < y.plan/8 || y.rand.Float64() < 1.3*float64(y.plan)*float64(40*time.Minute)/float64(y.end-y.now+time.Hour)) {
+	if y.plan > 0 && (len(y.lives) < y.plan/8 || y.rand.Float64() < 1.8*float64(y.plan)*float64(40*time.Minute)/float64(y.end-y.now+time.Hour)) {
 		y.create()
 		return
 	}
