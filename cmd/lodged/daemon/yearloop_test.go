@@ -215,7 +215,7 @@ func (y *year) tenant() {
 		return
 	}
 	// So many at first, the rest over the whole year.
-	if y.plan > 0 && (len(y.lives) < y.plan/8 || y.rand.Float64() < 1.8*float64(y.plan)*float64(40*time.Minute)/float64(y.end-y.now+time.Hour)) {
+	if y.plan > 0 && (len(y.lives) < y.plan/8 || y.rand.Float64() < 1.1*float64(y.plan)*float64(108*time.Minute)/float64(y.end-y.now+time.Hour)) {
 		y.create()
 		return
 	}
