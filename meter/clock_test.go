@@ -113,3 +113,16 @@ func TestTheLedgersTimeForAnyClock(t *testing.T) {
 		}
 	})
 }
+
+// Rows are cut at whole milliseconds. A step that is none would move the cut, and
+// what goes on behind it would win or lose one.
+func TestAStepIsWholeMilliseconds(t *testing.T) {
+	m := &machine{wall: at(0).Add(123456 * time.Nanosecond), since: time.Hour}
+	a := Begin(cloud.ClockAnchor{}, false, m.tick())
+	m.pass(time.Minute)
+	m.wall = m.wall.Add(time.Hour + 999999*time.Nanosecond)
+	s, after, stepped := Step(a, m.tick())
+	if !stepped || s.Wall.Sub(s.At) != time.Hour || !after.At.Equal(s.Wall) {
+		t.Fatalf("got %+v %+v", s, after)
+	}
+}

@@ -97,7 +97,7 @@ func TestFailureI_WhatIsStuckInStoppingIsNotBilledOn(t *testing.T) {
 }
 
 // Elsewhere a machine that lived for 30 s between two polls was free. Fails when
-// the loop goes by its sweeps alone.
+// the loop goes by its sweeps alone (what watch is told is not heard).
 func TestFailureM_AShortLifeIsBilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := calm(t, 13)
@@ -115,12 +115,40 @@ func TestFailureM_AShortLifeIsBilled(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		began := time.Now()
-		time.Sleep(5 * time.Second)
-		asked := time.Now()
-		if _, err := w.db.DeleteInstance(context.Background(), w.root, asked, id); err != nil {
+		time.Sleep(7 * time.Second)
+		w.host.PowerOffInside(id)
+		ended := time.Now()
+		time.Sleep(time.Second)
+		if _, err := w.db.DeleteInstance(context.Background(), w.root, time.Now(), id); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		w.ledger(id, asked.Sub(began), 0)
+		w.ledger(id, ended.Sub(began), 0)
+	})
+}
+
+// A guest that ended while all workers were busy, and was not recorded when
+// lodged was killed, ended when lodged was told of it at the latest. Fails when a
+// sweep writes a heartbeat later than that.
+func TestAnEndThatWaitsIsNotSeenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, id := calm(t, 14)
+		defer w.db.Close()
+		began := w.lastRun(id).StartedAt
+		time.Sleep(10 * time.Minute)
+		w.host.SlowNext(sim.CallPowerGuest, time.Hour, 1)
+		if _, err := w.db.PowerInstance(context.Background(), w.root, time.Now(), id, cloud.PowerStop, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		w.host.PowerOffInside(id)
+		ended := time.Now()
+		time.Sleep(80 * time.Second) // two sweeps
+		w.stop()
+		time.Sleep(time.Hour)
+		w.lodged()
+		defer w.stop()
+		time.Sleep(time.Minute)
+		w.ledger(id, ended.Sub(began), 4)
 	})
 }

@@ -79,3 +79,68 @@ func TestAStepBackMovesNothing(t *testing.T) {
 	w.refused(w.StepClock(ctx, cloud.ClockStep{HostID: id("nothing"), At: w.now, Wall: w.now}, cloud.ClockAnchor{}), cloud.CodeNotFound)
 	w.sound()
 }
+
+// Between the moment the clocks were read and the step's transaction others have
+// written. What they have written stays as long as it was.
+func TestAStepComesBehindWhatWasWrittenMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	i := w.run("web1")
+	read := w.later(10 * time.Minute)
+	w.later(2 * time.Second)
+	w.record(w.stopped(i)) // two seconds after the clocks were read
+	step := cloud.ClockStep{HostID: hostID, At: read, Wall: read.Add(24 * time.Hour), Adopted: true}
+	w.must(w.StepClock(ctx, step, cloud.ClockAnchor{BootID: "b", Boot: time.Hour, At: step.Wall}))
+	w.now = step.Wall.Add(5 * time.Second)
+	w.record(w.running(i))
+	var ran, stopped time.Duration
+	for _, iv := range w.intervals(i.ID) {
+		switch d := iv.EndedAt.Sub(iv.StartedAt); {
+		case iv.Slot != "cpu" || iv.EndedAt.IsZero():
+		case iv.State.Runs():
+			ran += d
+		default:
+			stopped += d
+		}
+	}
+	if ran != 10*time.Minute+2*time.Second || stopped != 3*time.Second {
+		t.Fatalf("ran for %v and was stopped for %v", ran, stopped)
+	}
+	w.sound()
+}
+
+// Behind a boot nothing is counted from the last look before it, whatever the
+// machine's clock shows, and no row is before one that was written.
+func TestABootIsCutOut(t *testing.T) {
+	for name, tc := range map[string]struct{ clock, begins time.Duration }{
+		"its clock is ahead":                {30 * time.Hour, 30 * time.Hour},
+		"its clock is behind the last look": {9 * time.Minute, 10*time.Minute + 20*time.Second},
+		"its clock is behind the last row":  {10*time.Minute + 5*time.Second, 10*time.Minute + 20*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			i, other := w.run("web1"), w.run("web2")
+			w.later(10 * time.Minute)
+			w.must(w.Heartbeat(ctx, hostID, w.now))
+			w.later(20 * time.Second)
+			w.record(w.stopped(other)) // behind the last look
+			got, err := w.BootClock(ctx, hostID, cloud.ClockAnchor{BootID: "two", At: noon.Add(tc.clock)})
+			w.must(err)
+			if got.At.Sub(noon) != tc.begins {
+				t.Fatalf("it begins at %v", got.At)
+			}
+			if a, ok, err := w.Clock(ctx, hostID); err != nil || !ok || !a.At.Equal(got.At) || a.BootID != "two" {
+				t.Fatalf("%v, and %+v is kept", err, a)
+			}
+			w.now = got.At.Add(time.Minute)
+			r := w.stopped(i)
+			r.EndAt, r.Evidence = noon.Add(10*time.Minute), cloud.EvidenceHeartbeat
+			w.record(r)
+			for _, iv := range append(w.intervals(i.ID), w.intervals(other.ID)...) {
+				if iv.EndedAt.IsZero() != iv.StartedAt.Equal(got.At) {
+					t.Errorf("counted beyond the last look, or not from the boot on: %+v", iv)
+				}
+			}
+			w.sound()
+		})
+	}
+}

@@ -126,6 +126,9 @@ func (d *days) check() {
 		c := counted[iv.ResourceID]
 		c[map[cloud.Meter]int{"instance": 0, "vcpu": 1, "memory": 2}[iv.Meter]] += iv.Amount * (to.UnixMilli() - iv.StartedAt.UnixMilli())
 		counted[iv.ResourceID] = c
+		if iv.Meter == cloud.MeterVCPU && !d.within(iv, d.truly(iv.StartedAt), d.truly(to)) {
+			d.t.Errorf("%s: row %d of %s vCPUs=%d lies outside of every run: %d to %d, %s", iv.ResourceID, iv.Seq, iv.State, iv.Amount, d.truly(iv.StartedAt), d.truly(to), iv.Evidence)
+		}
 	}
 	var runs, exact int
 	var less time.Duration
@@ -178,6 +181,20 @@ func (d *days) check() {
 	}
 	d.t.Logf("%d instances with %d runs, %d exact, %v not counted; unseen for %v in %d incidents; %d rows, %d hours",
 		len(d.runs), runs, exact, less, d.unseen, d.restarts, report.Intervals, report.Hours)
+}
+
+// within reports whether a row lies in one true run of that size, before its
+// deletion was asked for.
+func (d *days) within(iv cloud.Interval, from, to int64) bool {
+	if a := d.asked[iv.ResourceID]; !a.IsZero() && to > a.UnixMilli() {
+		return false
+	}
+	for _, r := range d.runs[iv.ResourceID] {
+		if r.vcpus == iv.Amount && r.from.UnixMilli() <= from && (r.to.IsZero() || to <= r.to.UnixMilli()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *days) explain(id string, lived []run, ivs []cloud.Interval) {

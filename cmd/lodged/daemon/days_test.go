@@ -68,8 +68,37 @@ type days struct {
 	runs     map[string][]run
 	asked    map[string]time.Time // deletions
 	unseen   time.Duration        // for how long nobody looked
+	lines    []line
 	n        int
 	restarts int
+}
+
+// line says how far the ledger's time is ahead of the true one, from a moment of
+// the ledger on.
+type line struct {
+	from  int64
+	ahead time.Duration
+}
+
+// note keeps the present line.
+func (d *days) note(keeper *timekeeper) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := keeper.Now()
+	if ahead := now.Sub(time.Now()); len(d.lines) == 0 || d.lines[len(d.lines)-1].ahead != ahead {
+		d.lines = append(d.lines, line{now.UnixMilli(), ahead})
+	}
+}
+
+// truly is the true moment of one of the ledger, in milliseconds.
+func (d *days) truly(at time.Time) int64 {
+	ms, ahead := at.UnixMilli(), d.lines[0].ahead
+	for _, l := range d.lines {
+		if l.from <= ms {
+			ahead = l.ahead
+		}
+	}
+	return at.Add(-ahead).UnixMilli()
 }
 
 type run struct {
@@ -155,6 +184,7 @@ func (d *days) open() {
 // nothing from it.
 type dying struct {
 	clocked
+	days *days
 	dead *atomic.Bool
 }
 
@@ -176,6 +206,7 @@ func (d dying) RecordNetwork(ctx context.Context, now time.Time, id string, p *c
 }
 
 func (d dying) Heartbeat(ctx context.Context, h string, at time.Time) error {
+	defer d.days.note(d.keeper)
 	return d.alive(func() error { return d.clocked.Heartbeat(ctx, h, at) })
 }
 
@@ -189,7 +220,8 @@ func (d *days) lodged() {
 	keeper, err := newTimekeeper(ctx, d.db, d.hid, d.read, discard())
 	d.must(err)
 	var dead atomic.Bool
-	s := dying{clocked{d.db, keeper}, &dead}
+	d.note(keeper)
+	s := dying{clocked{d.db, keeper}, d, &dead}
 	loop := reconcile.New(reconcile.Options{
 		HostID: d.hid, Guests: d.host, Disks: d.host, Nets: d.host, Instances: s, Networks: s, Images: s, Hosts: s,
 		Bell: d.db.Bell(), Now: keeper.Now, Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -294,6 +294,11 @@ func (y *year) break_() {
 	if y.rand.IntN(20) == 0 {
 		y.fixAt += 70 * time.Hour
 	}
+	if y.rand.IntN(2) == 0 && y.keeper != nil { // what is recorded behind the last look
+		y.pass(5 * time.Second)
+		y.tenant()
+		y.guest()
+	}
 	switch y.rand.IntN(6) {
 	case 0, 1, 2:
 		y.killLodged()
