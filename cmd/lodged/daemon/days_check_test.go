@@ -50,10 +50,12 @@ func (d *days) weather() {
 			time.Sleep(d.upTo(time.Minute))
 		}
 		d.lodged()
-	case 2: // stopped in order, while guests end
-		for range 5 {
-			d.host.Crash(pick())
+	case 2: // stopped in order while many guests wait to be recorded
+		d.host.SlowNext(sim.CallPowerGuest, 20*time.Second, 6)
+		for _, i := range all {
+			d.host.Crash(i.ID)
 		}
+		time.Sleep(d.upTo(15 * time.Second))
 		d.kill(true)
 		time.Sleep(d.upTo(time.Minute))
 		d.lodged()

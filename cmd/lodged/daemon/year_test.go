@@ -48,11 +48,19 @@ func TestSimulationOfAYear(t *testing.T) {
 // The same around a leap day and the days on which clocks change for summer,
 // shorter, and so with more seeds.
 func TestSimulationOfWeeks(t *testing.T) {
-	for _, seed := range seeds(t, 3, 1) {
+	for _, seed := range seeds(t, fixed(3), 1) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			newYear(t, seed, leapDay, 20*24*time.Hour, 40).run()
 		})
 	}
+}
+
+// fixed is how many of n fixed seeds are run.
+func fixed(n int) int {
+	if testing.Short() {
+		return 1
+	}
+	return n
 }
 
 // seeds are n fixed seeds, or as many random ones as LODGE_SIM_RUNS asks for,
