@@ -50,10 +50,12 @@ func (d *days) weather() {
 			time.Sleep(d.upTo(time.Minute))
 		}
 		d.lodged()
-	case 2: // stopped in order, while guests end
-		for range 5 {
-			d.host.Crash(pick())
+	case 2: // stopped in order while many guests wait to be recorded
+		d.host.SlowNext(sim.CallPowerGuest, 20*time.Second, 6)
+		for _, i := range all {
+			d.host.Crash(i.ID)
 		}
+		time.Sleep(d.upTo(15 * time.Second))
 		d.kill(true)
 		time.Sleep(d.upTo(time.Minute))
 		d.lodged()
@@ -126,8 +128,8 @@ func (d *days) check() {
 		c := counted[iv.ResourceID]
 		c[map[cloud.Meter]int{"instance": 0, "vcpu": 1, "memory": 2}[iv.Meter]] += iv.Amount * (to.UnixMilli() - iv.StartedAt.UnixMilli())
 		counted[iv.ResourceID] = c
-		if iv.Meter == cloud.MeterVCPU && !d.within(iv, d.truly(iv.StartedAt), d.truly(to)) {
-			d.t.Errorf("%s: row %d of %s vCPUs=%d lies outside of every run: %d to %d, %s", iv.ResourceID, iv.Seq, iv.State, iv.Amount, d.truly(iv.StartedAt), d.truly(to), iv.Evidence)
+		if iv.Meter == cloud.MeterVCPU && !d.within(iv, d.truly(iv.StartedAt, false), d.truly(to, true)) {
+			d.t.Errorf("%s: row %d of %s vCPUs=%d lies outside of every run: %d to %d, %s", iv.ResourceID, iv.Seq, iv.State, iv.Amount, d.truly(iv.StartedAt, false), d.truly(to, true), iv.Evidence)
 			odd = iv.ResourceID
 		}
 	}
@@ -205,7 +207,7 @@ func (d *days) explain(id string, lived []run, ivs []cloud.Interval) {
 	}
 	for _, iv := range ivs {
 		if iv.ResourceID == id && iv.Meter == cloud.MeterVCPU {
-			d.t.Logf("row %d: %d %s from %s to %s %s", iv.Seq, iv.Amount, iv.State, time.UnixMilli(d.truly(iv.StartedAt)).UTC().Format(form), time.UnixMilli(d.truly(iv.EndedAt)).UTC().Format(form), iv.Evidence)
+			d.t.Logf("row %d: %d %s from %s to %s %s", iv.Seq, iv.Amount, iv.State, time.UnixMilli(d.truly(iv.StartedAt, false)).UTC().Format(form), time.UnixMilli(d.truly(iv.EndedAt, true)).UTC().Format(form), iv.Evidence)
 		}
 	}
 }

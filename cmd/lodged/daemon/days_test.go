@@ -90,11 +90,13 @@ func (d *days) note(keeper *timekeeper) {
 	}
 }
 
-// truly is the true moment of one of the ledger, in milliseconds.
-func (d *days) truly(at time.Time) int64 {
+// truly is the true moment of one of the ledger, in milliseconds. Behind a boot
+// the ledger may go on where its last row ended, much later: what ends there
+// ended before the boot, and what begins there begins behind it.
+func (d *days) truly(at time.Time, end bool) int64 {
 	ms, ahead := at.UnixMilli(), d.lines[0].ahead
 	for _, l := range d.lines {
-		if l.from <= ms {
+		if l.from < ms || l.from == ms && !end {
 			ahead = l.ahead
 		}
 	}
