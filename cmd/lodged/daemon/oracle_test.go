@@ -187,6 +187,12 @@ func (o *oracle) hostDied(l *life) {
 		}
 		a.proof[k].end(max(a.proof[k].from, o.y.beaten))
 	}
+	// A resize behind the last look is written for the sizes only: that it was
+	// kept at all is known until that look.
+	p := &a.proof[kept]
+	for n := len(p.spans) - 1; n >= 0 && p.spans[n].to > o.y.beaten; n-- {
+		p.spans[n].to = max(p.spans[n].from, o.y.beaten)
+	}
 	a.proof[running].amounts = amounts{}
 }
 
