@@ -232,6 +232,7 @@ func (o *oracle) checkHours(hours []map[int64]*bounds) (report meter.Report) {
 				switch i := slices.Index([]string{"instance", "vcpu", "memory"}, m); {
 				case m == "disk":
 					f[6] += n
+				case name == "image": // the one that all are made from; nothing happens to it
 				case i < 0 || state == "running" || state == "paused":
 					y.t.Errorf("a total is called %q", name)
 				default:
