@@ -173,6 +173,7 @@ type Ledger interface {
 	Steps(f func(ClockStep) error) error
 	Hours(f func(UsageHour) error) error    // by hour, tenant and revision
 	Recounts(f func(UsageHour) error) error // Hour and TenantID of closed hours that are to be corrected
+	Invoices(f func(Invoice) error) error   // with their lines, by number
 	// Seals gives each link with the row that it names, as Sealed makes it; nil
 	// when there is no such row.
 	Seals(f func(s UsageSeal, row []byte) error) error

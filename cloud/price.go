@@ -199,6 +199,13 @@ func Month(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
 }
 
+// ChargeWindow is the part of the ledger that the charges of a period depend on:
+// from the beginning of the month, for caps, and a little before, for minimums;
+// to just behind its end, for what goes on there.
+func ChargeWindow(from, to time.Time) (time.Time, time.Time) {
+	return Month(from).Add(-MaxMinimumSeconds * time.Second), to.Add(time.Millisecond)
+}
+
 func validatePeriod(from, to, now time.Time) (bad []FieldError) {
 	for _, at := range []struct {
 		field string

@@ -63,9 +63,7 @@ const lookback = cloud.MaxMinimumSeconds * time.Second
 // Window is the part of the ledger that the charges of a period depend on: from
 // the beginning of the month, for caps, and a little before, for minimums; to
 // just behind its end, for what goes on there.
-func Window(from, to time.Time) (time.Time, time.Time) {
-	return cloud.Month(from).Add(-lookback), to.Add(time.Millisecond)
-}
+func Window(from, to time.Time) (time.Time, time.Time) { return cloud.ChargeWindow(from, to) }
 
 // Charges gives what was used in [From, To) with what it costs, in the order of
 // tenant, resource, slot and time. The charges of adjoining periods add up

@@ -87,6 +87,7 @@ var sealed = []struct {
 	{cloud.SealPriceEnd, `SELECT seq AS ref FROM price_end`, sealedRow(scanBookEnd, bookEndQuery("price"))},
 	{cloud.SealDiscount, `SELECT seq AS ref FROM discount`, sealedRow(scanDiscount, discountsMade+` WHERE seq = ?`)},
 	{cloud.SealDiscountEnd, `SELECT seq AS ref FROM discount_end`, sealedRow(scanBookEnd, bookEndQuery("discount"))},
+	{cloud.SealInvoice, `SELECT seq AS ref FROM invoice`, sealedInvoice},
 }
 
 // sealed is a row as the chain covers it, nil when there is none.
@@ -178,6 +179,15 @@ func scanStep(rows *sql.Rows) (s cloud.ClockStep, err error) {
 
 func (l ledger) Recounts(f func(cloud.UsageHour) error) error {
 	return each(l, scanHourKey, f, `SELECT hour, tenant_id FROM usage_recount`)
+}
+
+func (l ledger) Invoices(f func(cloud.Invoice) error) error {
+	return each(l, scanInvoice, func(i cloud.Invoice) (err error) {
+		if i.Lines, err = invoiceLines(l, i.Seq); err != nil {
+			return err
+		}
+		return f(i)
+	}, invoiceQuery+` ORDER BY seq`)
 }
 
 func (l ledger) Closed() (from, to time.Time, err error) {
