@@ -35,6 +35,8 @@ var rooms = []room{
 		"a hand knows its host: no tenants, no database, no other hand"},
 	{"fetch", []string{"cloud"}, []string{"database/sql", "libvirt.org/"},
 		"the one place that calls out on a tenant's word, kept apart so that it can be read whole"},
+	{"export", []string{"cloud"}, []string{"database/sql", "libvirt.org/", "github.com/"},
+		"the way to the receiver that the operator names: it sends what others made"},
 	{"reconcile", []string{"cloud"}, []string{"database/sql", "net/http", "libvirt.org/", "encoding/xml"},
 		"the heart speaks neither SQL, XML nor HTTP"},
 	{"meter", []string{"cloud"}, []string{"database/sql", "net/http", "libvirt.org/", "os"},

@@ -145,7 +145,8 @@ func hasRole(c cloud.Caller, need cloud.Role) error {
 }
 
 // ofUsage are the routes that a token for billing programs reaches.
-var ofUsage = map[string]bool{"GET /v1/usage": true, "GET /v1/cost": true, "GET /v1/prices": true, "GET /v1/prices/{id}": true}
+var ofUsage = map[string]bool{"GET /v1/usage": true, "GET /v1/cost": true, "GET /v1/prices": true, "GET /v1/prices/{id}": true,
+	"GET /v1/invoices": true, "GET /v1/invoices/draft": true, "GET /v1/invoices/{id}": true, "GET /v1/export/focus": true}
 
 // allow decides by role and scope alone.
 func allow(c cloud.Caller, rt route) error {

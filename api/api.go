@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -45,6 +46,11 @@ type Options struct {
 
 	Prices    Prices
 	Discounts Discounts
+	Invoices  Invoices
+	Billing   Billing
+	Terms     cloud.InvoiceTerms // of invoices
+	// UsageSink says how the receiver of usage is doing; nil: there is none.
+	UsageSink func(context.Context) (cloud.SinkState, error)
 
 	Now   func() time.Time
 	NewID func() string // a new UUID
@@ -140,6 +146,12 @@ func (s *server) routes() []route {
 		{"GET", "/v1/usage", viewer, s.usage},
 		{"GET", "/v1/usage/verify", operator, s.verifyUsage},
 		{"GET", "/v1/cost", viewer, s.cost},
+		{"GET", "/v1/invoices", viewer, s.listInvoices},
+		{"POST", "/v1/invoices", operator, s.createInvoice},
+		{"GET", "/v1/invoices/draft", viewer, s.draftInvoice},
+		{"GET", "/v1/invoices/{id}", viewer, s.getInvoice},
+		{"GET", "/v1/export/focus", viewer, s.exportFocus},
+		{"GET", "/v1/export/sink", operator, s.usageSink},
 		{"POST", "/v1/estimates", viewer, s.createEstimate},
 		{"GET", "/v1/prices", viewer, s.listPrices},
 		{"POST", "/v1/prices", operator, s.createPrice},

@@ -108,6 +108,7 @@ var fullBodies = map[string]string{
 	"POST /v1/flavors":                       `{"id":"c9-m9","vcpus":9,"memory_mib":9216,"disk_gib":20}`,
 	"POST /v1/prices":                        `{"tenant":"ours","meter":"disk","flavor":"c2-m4","label":"a=b","unit_price":"0.1","currency":"EUR","valid_from":"2030-01","valid_to":"2031-01","states":["running"]}`,
 	"POST /v1/prices/{id}/end":               `{"at":"2030-01"}`,
+	"POST /v1/invoices":                      `{"tenant":"ours","month":"2026-01"}`,
 	"POST /v1/discounts":                     `{"tenant":"ours","meter":"disk","percent":"5","valid_from":"2030-01","valid_to":"2031-01"}`,
 	"POST /v1/discounts/{id}/end":            `{"at":"2030-01"}`,
 	"POST /v1/estimates":                     `{"tenant":"ours","size":"1 vCPU, 1GB","flavor":"","image":"secret-image","labels":{"a":"b"}}`,

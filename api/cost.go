@@ -27,12 +27,14 @@ type costQuery struct {
 	labels   cloud.Selector
 	by       string
 	forecast bool
+	format   string
 }
 
 func (s *server) costQuery(r *http.Request, c cloud.Caller, now time.Time) (q costQuery, err error) {
-	p := parseQuery(r, "tenant", "instance", "label", "from", "to", "by")
+	p := parseQuery(r, "tenant", "instance", "label", "from", "to", "by", "format")
 	q.UsageFilter = cloud.UsageFilter{From: p.instant("from", cloud.Month(now)), To: p.instant("to", now), InstanceID: p.id("instance")}
 	q.labels, q.forecast = p.selector("label"), !p.Has("to")
+	q.format = p.format(r, "json", "csv")
 	if q.by = p.Get("by"); q.by == "" {
 		q.by = "instance"
 	}
@@ -126,7 +128,19 @@ func (s *server) cost(w http.ResponseWriter, r *http.Request, c cloud.Caller) er
 		}
 		out.Lines = append(out.Lines, line)
 	}
+	if q.format == "csv" {
+		return replyCSV(w, "cost-"+q.From.Format("20060102T15")+"-"+q.To.Format("20060102T15")+".csv", costRows(out))
+	}
 	return reply(w, http.StatusOK, out)
+}
+
+// costRows are a report as CSV: its lines, which add up to its cost.
+func costRows(c wire.Cost) [][]string {
+	rows := [][]string{{"key", "name", "quantity", "unit", "cost", "list_cost", "currency", "note"}}
+	for _, l := range c.Lines {
+		rows = append(rows, []string{l.Key, l.Name, l.Quantity, l.Unit, l.Cost, l.ListCost, c.Currency, l.Note})
+	}
+	return rows
 }
 
 func note(currency cloud.Currency, sum meter.Share) string {

@@ -31,7 +31,7 @@ const streamPath = "/v1/events/stream"
 
 // gzipTypes are the answers that come whole and shrink. Streams of events and
 // consoles are not among them: their bytes must not wait for more.
-var gzipTypes = []string{"application/json", "application/problem+json", "application/yaml", "text/html", "text/css", "text/javascript", "image/svg+xml"}
+var gzipTypes = []string{"application/json", "application/problem+json", "application/yaml", "text/html", "text/csv", "text/css", "text/javascript", "image/svg+xml"}
 
 // varyEncoding is on all answers, so that a cache keeps both kinds apart.
 var varyEncoding = []string{"Accept-Encoding"}

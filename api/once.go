@@ -113,6 +113,8 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Location, body = "/v1/prices/"+v.ID, wirePrice(v)
 	case cloud.Discount:
 		a.Location, body = "/v1/discounts/"+v.ID, wireDiscount(v)
+	case cloud.Invoice:
+		a.Location, body = "/v1/invoices/"+v.ID, wireInvoice(v)
 	case cloud.Operation:
 		a.Status, body = http.StatusAccepted, wireOperation(v)
 	case cloud.User:

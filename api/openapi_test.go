@@ -103,6 +103,7 @@ func TestFieldsOfTheFileAreThoseOfTheWire(t *testing.T) {
 		"Price": wire.Price{}, "CreatePrice": wire.CreatePrice{}, "EndPrice": wire.EndPrice{}, "Discount": wire.Discount{},
 		"CreateDiscount": wire.CreateDiscount{}, "CreateEstimate": wire.CreateEstimate{}, "SizeEstimate": wire.SizeEstimate{},
 		"PriceEstimate": wire.PriceEstimate{}, "EstimateLine": wire.EstimateLine{}, "InstanceCost": wire.InstanceCost{},
+		"Invoice": wire.Invoice{}, "InvoiceLine": wire.InvoiceLine{}, "CreateInvoice": wire.CreateInvoice{}, "UsageSink": wire.UsageSink{}, "ChainLink": wire.ChainLink{},
 		"Cost": wire.Cost{}, "CostLine": wire.CostLine{}, "CostForecast": wire.CostForecast{},
 	} {
 		said := slices.Sorted(maps.Keys(schemas[name].Properties))

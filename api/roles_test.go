@@ -109,6 +109,8 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"labels":{"a":"b"}}`
 	case "POST /v1/prices":
 		body = `{"meter":"disk","unit_price":"0.0001","currency":"EUR"}`
+	case "POST /v1/invoices":
+		body = `{"tenant":"ours","month":"2026-01"}`
 	case "POST /v1/discounts":
 		body = `{"tenant":"ours","meter":"disk","percent":"5"}`
 	case "POST /v1/estimates":
@@ -183,7 +185,8 @@ func (g *guarded) objects() map[string]string {
 	must(err)
 	discount, err := g.db.CreateDiscount(ctx, operator, now, cloud.Discount{ID: uuid.NewString(), TenantID: ours, Meter: cloud.MeterVCPU, Percent: "10"})
 	must(err)
-	return map[string]string{"prices": price.ID, "discounts": discount.ID, "operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
+	invoice := g.invoiced(ours)
+	return map[string]string{"invoices": invoice.ID, "prices": price.ID, "discounts": discount.ID, "operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
 }
 
 // actors, the least first, so that what only the last may do does not take the
@@ -282,7 +285,8 @@ func TestAScopeNarrowsAToken(t *testing.T) {
 	for scope, may := range map[string]func(api.Rule) bool{
 		"read": func(r api.Rule) bool { return r.Method == http.MethodGet },
 		"usage": func(r api.Rule) bool {
-			return slices.Contains([]string{"GET /v1/usage", "GET /v1/cost", "GET /v1/prices", "GET /v1/prices/{id}"}, r.Method+" "+r.Path)
+			return slices.Contains([]string{"GET /v1/usage", "GET /v1/cost", "GET /v1/prices", "GET /v1/prices/{id}",
+				"GET /v1/invoices", "GET /v1/invoices/draft", "GET /v1/invoices/{id}", "GET /v1/export/focus"}, r.Method+" "+r.Path)
 		},
 	} {
 		a := g.as("ours admin", "POST", "/v1/tokens", fmt.Sprintf(`{"name":%q,"scope":%q}`, scope, scope)).want(201)

@@ -218,6 +218,20 @@ type Operations interface {
 	CancelOperation(ctx context.Context, c cloud.Caller, now time.Time, id string) (cloud.Operation, error)
 }
 
+// Invoices keeps frozen months. makes is what has its lines and sums.
+type Invoices interface {
+	CreateInvoice(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInvoice, makes cloud.MakeInvoice) (cloud.Invoice, error)
+	DraftInvoice(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInvoice, makes cloud.MakeInvoice) (cloud.Invoice, error)
+	Invoices(ctx context.Context, c cloud.Caller, f cloud.InvoiceFilter) ([]cloud.Invoice, error)
+	Invoice(ctx context.Context, c cloud.Caller, id string) (cloud.Invoice, error)
+}
+
+// Billing says who used anything, and until when hours are closed.
+type Billing interface {
+	BillingAccounts(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.BillingAccount, error)
+	ClosedUntil(ctx context.Context) (time.Time, error)
+}
+
 // Rates bound how many requests a caller sends; limited is false for whom there
 // is no bound.
 type Rates interface {

@@ -87,3 +87,11 @@ type LinkStats struct {
 	Calls       int // under way
 	Dialed      int64
 }
+
+// LedgerStats is the state of the usage ledger.
+type LedgerStats struct {
+	ClosedUntil time.Time // zero: no hour is closed
+	Links       int64     // of the chain
+	Pending     int64     // closed hours of tenants that wait for their correction
+	Invoices    int64
+}

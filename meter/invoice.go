@@ -16,10 +16,10 @@ import (
 // does, adds what earlier invoices have wrong, and rounds once, at the end.
 func Invoice(in cloud.InvoiceInput) (cloud.Invoice, error) {
 	out := cloud.Invoice{TenantID: in.TenantID, Month: in.Month, Issuer: in.Terms.Issuer, Currency: in.Currency}
-	lines, unpriced := monthLines(in.Month, in.Now, in.Ledger)
+	lines, unpriced := monthLines(in.Month, inputOf(in.Ledger, in.Now))
 	out.Unpriced = unpriced
 	for _, late := range in.Late {
-		known, _ := monthLines(late.Month, endOfMonth(late.Month), late.Ledger)
+		known, _ := monthLines(late.Month, inputOf(late.Ledger, endOfMonth(late.Month)))
 		more, err := corrections(known, late.Lines)
 		if err != nil {
 			return out, err
@@ -83,9 +83,10 @@ func (s *lineSum) line() cloud.InvoiceLine {
 }
 
 // monthLines charges a month. What has no price is on no line.
-func monthLines(month, now time.Time, l cloud.LedgerPart) (lines []cloud.InvoiceLine, unpriced bool) {
+func monthLines(month time.Time, in Input) (lines []cloud.InvoiceLine, unpriced bool) {
 	sums := map[lineKey]*lineSum{}
-	for c := range Charges(inputOf(l, month, endOfMonth(month), now)) {
+	in.From, in.To = month, endOfMonth(month)
+	for c := range Charges(in) {
 		if c.PriceID == "" {
 			unpriced = true
 			continue
@@ -107,8 +108,8 @@ func monthLines(month, now time.Time, l cloud.LedgerPart) (lines []cloud.Invoice
 	return lines, unpriced
 }
 
-func inputOf(l cloud.LedgerPart, from, to, now time.Time) Input {
-	return Input{Intervals: l.Intervals, Facts: l.Facts, Prices: l.Prices, Discounts: l.Discounts, From: from, To: to, Now: now}
+func inputOf(l cloud.LedgerPart, now time.Time) Input {
+	return Input{Intervals: l.Intervals, Facts: l.Facts, Prices: l.Prices, Discounts: l.Discounts, Now: now}
 }
 
 // corrections are the differences between what is known of a month and what is

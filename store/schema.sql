@@ -1441,7 +1441,10 @@ CREATE TABLE usage_sink (
 
 CREATE TRIGGER usage_sink_goes_forward
 BEFORE UPDATE ON usage_sink
-WHEN NEW.hour_seq < OLD.hour_seq OR (NEW.hour_seq = OLD.hour_seq AND NEW.taken < OLD.taken) OR NEW.url <> OLD.url
+WHEN NEW.hour_seq < OLD.hour_seq
+  OR (NEW.hour_seq = OLD.hour_seq AND OLD.taken = 0)
+  OR (NEW.hour_seq = OLD.hour_seq AND NEW.taken > 0 AND NEW.taken <= OLD.taken)
+  OR NEW.url <> OLD.url
 BEGIN
   SELECT RAISE(ABORT, 'usage_sink: it only goes forward');
 END;

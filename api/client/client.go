@@ -245,6 +245,8 @@ func (c *Client) do(req *http.Request, out any) error {
 		return nil
 	case *[]byte:
 		*out, err = io.ReadAll(resp.Body)
+	case io.Writer:
+		_, err = io.Copy(out, resp.Body)
 	default:
 		err = json.NewDecoder(resp.Body).Decode(out)
 	}

@@ -82,8 +82,7 @@ type CostQuery struct {
 	By       string // "instance", "tenant", "day", "hour", "meter", "label:KEY"
 }
 
-// Cost gives what was used in a period costs.
-func (c *Client) Cost(ctx context.Context, q CostQuery) (wire.Cost, error) {
+func (q CostQuery) values() url.Values {
 	v := url.Values{}
 	set(v, "tenant", q.Tenant)
 	set(v, "instance", q.Instance)
@@ -91,7 +90,12 @@ func (c *Client) Cost(ctx context.Context, q CostQuery) (wire.Cost, error) {
 	set(v, "from", q.From)
 	set(v, "to", q.To)
 	set(v, "by", q.By)
-	return call[wire.Cost](ctx, c, "GET", "/v1/cost", v, nil)
+	return v
+}
+
+// Cost gives what was used in a period costs.
+func (c *Client) Cost(ctx context.Context, q CostQuery) (wire.Cost, error) {
+	return call[wire.Cost](ctx, c, "GET", "/v1/cost", q.values(), nil)
 }
 
 // InstanceWithCost is Instance with what it cost in this month so far.
