@@ -26,6 +26,16 @@ var (
 	problems  = desc("problems", "Objects that are not as they are wanted, by the code of their problem. Lodge tries again by itself unless the code says otherwise.", "kind", "code")
 	usageLag  = desc("usage_clock_lag_seconds", "Age of the last look at the guests of a host. Usage is proven up to then.", "host")
 
+	closedLag    = desc("usage_hours_closed_lag_seconds", "Time since the end of the last closed hour. Hours are closed a minute after their end.")
+	links        = desc("usage_chain_links", "Links of the chain over the usage ledger.")
+	corrections  = desc("usage_hours_pending_correction", "Closed hours of tenants that wait for their correction.")
+	invoices     = desc("usage_invoices", "Invoices that were made.")
+	costPerHour  = desc("usage_cost_per_hour", "What an hour of all that is metered now costs at the present prices, in the currency of the book. For graphs, not for bills.")
+	sinkLag      = desc("usage_sink_lag_seconds", "Time since the oldest closed hour that the receiver of usage has not taken was closed; 0 when it has all.")
+	sinkPending  = desc("usage_sink_pending_hours", "Closed hours of tenants that the receiver of usage has not taken.")
+	sinkSent     = desc("usage_sink_events_total", "Events that the receiver of usage has taken, at this address.")
+	sinkFailures = desc("usage_sink_failures", "How often in a row the receiver of usage was tried in vain; 0 when it takes events.")
+
 	databaseBytes = desc("store_database_bytes", "Size of the database without its write-ahead log.")
 	walBytes      = desc("store_wal_bytes", "Size of the write-ahead log.")
 	waits         = desc("store_writer_waits_total", "Changes that had to wait for another one.")
@@ -63,6 +73,7 @@ func (a *asked) Collect(out chan<- prometheus.Metric) {
 	if a.Census != nil {
 		a.census(put)
 	}
+	a.usage(put, sum)
 	if a.Store != nil {
 		if s, err := a.Store(); a.told("store", err) {
 			put(databaseBytes, float64(s.DatabaseBytes))
@@ -136,5 +147,43 @@ func (a *asked) census(put func(*prometheus.Desc, float64, ...string)) {
 		if !at.IsZero() {
 			put(usageLag, a.Now().Sub(at).Seconds(), host)
 		}
+	}
+}
+
+// usage is the ledger and its receiver, all tenants together.
+func (a *asked) usage(put, sum func(*prometheus.Desc, float64, ...string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+	defer cancel()
+	if a.Ledger != nil {
+		if l, err := a.Ledger(ctx); a.told("usage ledger", err) {
+			if !l.ClosedUntil.IsZero() {
+				put(closedLag, a.Now().Sub(l.ClosedUntil).Seconds())
+			}
+			put(links, float64(l.Links))
+			put(corrections, float64(l.Pending))
+			put(invoices, float64(l.Invoices))
+		}
+	}
+	if a.Rate != nil {
+		if rate, err := a.Rate(ctx); a.told("cost per hour", err) {
+			put(costPerHour, rate)
+		}
+	}
+	if a.Sink != nil {
+		s, err := a.Sink(ctx)
+		if !a.told("receiver of usage", err) {
+			return
+		}
+		lag, failures := 0.0, 0.0
+		if !s.Since.IsZero() {
+			lag = max(0, a.Now().Sub(s.Since).Seconds())
+		}
+		if s.Problem != nil {
+			failures = float64(s.Problem.Attempts)
+		}
+		put(sinkLag, lag)
+		put(sinkPending, float64(s.Pending))
+		sum(sinkSent, float64(s.Sent))
+		put(sinkFailures, failures)
 	}
 }

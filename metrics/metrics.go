@@ -19,9 +19,12 @@ type Sources struct {
 	Census func(context.Context) (cloud.Census, error)
 	Store  func() (cloud.StoreStats, error)
 	Loop   func() cloud.LoopStats
-	Link   func() cloud.LinkStats                // nil on a pretend host
-	Traces func() cloud.TraceStats               // nil: there are none
-	Disk   func() (free, size uint64, err error) // of the data directory, bytes
+	Link   func() cloud.LinkStats // nil on a pretend host
+	Ledger func(context.Context) (cloud.LedgerStats, error)
+	Sink   func(context.Context) (cloud.SinkState, error) // nil: nobody gets usage
+	Rate   func(context.Context) (float64, error)         // what an hour of all that is metered now costs
+	Traces func() cloud.TraceStats                        // nil: there are none
+	Disk   func() (free, size uint64, err error)          // of the data directory, bytes
 	Now    func() time.Time
 	Log    *slog.Logger
 }

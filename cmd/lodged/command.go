@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -52,6 +53,10 @@ type flags struct {
 	networkPool   string
 
 	oidc          oidcFlags
+	invoice       cloud.InvoiceTerms
+	sink          string
+	sinkToken     string
+	sinkBatch     int
 	metricsListen string
 	metricsOpen   bool
 	otlpEndpoint  string
@@ -125,6 +130,12 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.metricsOpen, "metrics-open", false, "let --metrics-listen be any address: whoever reaches it reads how much of everything there is, and no names of tenants or instances")
 	fs.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets traces by OTLP over HTTP, as http://127.0.0.1:4318 (default OTEL_EXPORTER_OTLP_ENDPOINT)")
 	fs.StringVar(&f.networkPool, "network-pool", "10.77.0.0/16", "the tenants' default networks are cut out of this range")
+	fs.StringVar(&f.invoice.Prefix, "invoice-prefix", "INV-", "what the numbers of invoices begin with")
+	fs.StringVar(&f.invoice.Issuer, "invoice-issuer", "", "who invoices: name and address, lines separated by \\n")
+	fs.StringVar(&f.invoice.TaxPercent, "invoice-tax", "", "percent of tax that is put on invoices; none by default")
+	fs.StringVar(&f.sink, "usage-sink", "", "URL that gets every closed hour of usage as CloudEvents")
+	fs.StringVar(&f.sinkToken, "usage-sink-token-file", "", "file with the bearer token that it is shown, read again each time")
+	fs.IntVar(&f.sinkBatch, "usage-sink-batch", 100, "events in one request; 1 for each by itself, in structured mode")
 	f.oidc.register(fs)
 }
 
@@ -173,6 +184,17 @@ func (f *flags) daemon() (daemon.Config, error) {
 		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen, OTLPEndpoint: f.otlpEndpoint,
 		TLS: cert.Options{Hosts: f.tlsHosts, CertFile: f.tlsCert, KeyFile: f.tlsKey},
 	}
+	f.invoice.Issuer = strings.ReplaceAll(f.invoice.Issuer, `\n`, "\n")
+	if err := cloud.ValidateTerms(f.invoice); err != nil {
+		return daemon.Config{}, fmt.Errorf("--invoice-prefix, --invoice-issuer, --invoice-tax: %w", err)
+	}
+	if f.sinkBatch < 1 || f.sinkBatch > 10_000 {
+		return daemon.Config{}, fmt.Errorf("--usage-sink-batch %d: use 1 to 10000", f.sinkBatch)
+	}
+	if f.sinkToken != "" && f.sink == "" {
+		return daemon.Config{}, fmt.Errorf("--usage-sink-token-file goes with --usage-sink")
+	}
+	cfg.Invoices, cfg.Sink, cfg.SinkTokenFile, cfg.SinkBatch = f.invoice, f.sink, f.sinkToken, f.sinkBatch
 	if len(f.acmeHosts) > 0 {
 		cfg.TLS.ACME = &cert.ACMEOptions{Directory: f.acmeDirectory, Email: f.acmeEmail, Hosts: f.acmeHosts, CacheDir: filepath.Join(f.dataDir, "acme")}
 	}

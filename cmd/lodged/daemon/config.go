@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lodge/cert"
+	"lodge/cloud"
 	"lodge/meter"
 )
 
@@ -36,6 +37,13 @@ type Config struct {
 	// OTLPEndpoint is the collector of traces; "" leaves it to OTEL_* in the
 	// environment, and without those there are none.
 	OTLPEndpoint string
+
+	Invoices cloud.InvoiceTerms // what invoices say of this installation
+	// Sink is the URL that closed hours are sent to, "" for none; SinkTokenFile has
+	// the token that it is shown, and SinkBatch is how many events it gets at once.
+	Sink          string
+	SinkTokenFile string
+	SinkBatch     int
 
 	VCPURatio   float64 // vCPUs promised for each CPU
 	MemoryRatio float64 // memory promised, as a multiple of what is not reserved

@@ -19,6 +19,7 @@ import (
 	"lodge/auth"
 	"lodge/cert"
 	"lodge/cloud"
+	"lodge/export"
 	"lodge/fetch"
 	"lodge/meter"
 	"lodge/reconcile"
@@ -42,6 +43,7 @@ type Daemon struct {
 	accounts *auth.Accounts
 	signOn   api.SignOn // nil: no identity provider
 	watched  watched
+	sink     *export.Sender // nil: nobody gets closed hours
 
 	clock    *timekeeper // nil: the time is what the configuration says
 	started  time.Time
@@ -121,6 +123,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if err := d.welcome(context.Background()); err != nil {
+		return nil, err
+	}
+	if d.sink, err = d.openSink(hostID); err != nil {
 		return nil, err
 	}
 	if err := d.watched.open(d); err != nil {
@@ -248,7 +253,7 @@ func (d *Daemon) handler() http.Handler {
 	check := fetch.New(fetch.Options{Allow: d.cfg.ImportAllow})
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
-		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Facts: d.db, Prices: d.db, Discounts: d.db, Hosts: d.db, Health: d.db,
+		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Facts: d.db, Prices: d.db, Discounts: d.db, Invoices: d.db, Billing: d.db, Terms: d.cfg.Invoices, UsageSink: d.sinkState(), Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, Stopping: d.stopping,
 		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
@@ -286,6 +291,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 		defer close(closed)
 		(&meter.Closer{Books: d.db, Now: d.cfg.Now, Log: log}).Run(work)
 	}()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if d.sink != nil {
+			d.sink.Run(work)
+		}
+	}()
 	learned := make(chan struct{})
 	go func() { defer close(learned); d.learn(work) }()
 
@@ -313,6 +325,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	<-usage
 	<-forgotten
 	<-closed
+	<-sent
 	err = errors.Join(err, <-worked, d.Close())
 	log.Info("stopped")
 	return err

@@ -46,8 +46,9 @@ func (w *watched) open(d *Daemon) error {
 	cfg := d.cfg
 	from := metrics.Sources{
 		Census: d.db.Census, Store: d.db.Stats, Loop: d.loop.Stats, Link: d.host.link,
-		Disk: func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
-		Now:  cfg.Now, Log: cfg.Log,
+		Disk:   func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
+		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Rate: func(ctx context.Context) (float64, error) { return presentRate(ctx, d.db, cfg.Now()) },
+		Now: cfg.Now, Log: cfg.Log,
 	}
 	if w.traces != nil {
 		from.Traces = w.traces.Stats
