@@ -164,3 +164,6 @@ func (l Lingerers) Enter(from string) (leave func(), ok bool) {
 
 // Counted is how many addresses and connections are counted.
 func (l Lingerers) Counted() int { return len(l.l.of) + l.l.all }
+
+// ReplyInvoicePage is the page of an invoice.
+var ReplyInvoicePage = replyInvoicePage

@@ -159,7 +159,7 @@ func TestFocusRowsFollowTheRulesAndAddUp(t *testing.T) {
 			t.Errorf("row %v", r)
 		}
 	}
-	if kinds["usage"] < 40 || kinds["minimum"] != 1 || kinds["beyond_cap"] == 0 {
+	if kinds["usage"] < 30 || kinds["minimum"] != 1 || kinds["beyond_cap"] == 0 {
 		t.Errorf("rows of %v", kinds)
 	}
 	// Parts of the month are the month, and hours that are not closed are not there.
@@ -189,17 +189,26 @@ func TestFocusRowsFollowTheRulesAndAddUp(t *testing.T) {
 // What is found out after the invoice is in the month of the next one; the rows of
 // both invoices go on to add up to them.
 func TestFocusHasCorrectionsWhereTheyAreInvoiced(t *testing.T) {
-	h, in := billed(t)
+	h := newHouse(t)
+	h.store.now = time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
+	h.upload("name=debian-12&default=true", "RAW").want(201)
+	for _, meter := range []string{"vcpu", "memory", "disk"} {
+		h.do("POST", "/v1/prices", `{"meter":"`+meter+`","unit_price":"0.0123","currency":"EUR"}`).want(201)
+	}
+	in := h.create(`{"name":"web1","size":"2 vCPU, 4GB"}`)
+	h.sees(in.ID)
+	h.store.now = time.Date(2026, 12, 1, 12, 5, 0, 0, time.UTC)
+	h.closeHours()
 	first := decoded[wire.Invoice](h.do("POST", "/v1/invoices", `{"tenant":"default","month":"2026-11"}`).want(201))
 	h.do("DELETE", "/v1/instances/"+in.ID, "").want(202)
 	i, err := h.db.Instance(context.Background(), operator, in.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The disk was gone an hour before the month ended, as is known now.
+	// It was gone in November, as is known now.
 	if err := h.db.RecordInstance(context.Background(), cloud.InstanceRecord{
 		ID: i.ID, Generation: i.Generation, State: cloud.StateGone, ObservedGeneration: i.Generation, At: h.store.now,
-		EndAt: time.Date(2026, 12, 1, 3, 30, 0, 0, time.UTC), Evidence: cloud.EvidenceLog,
+		EndAt: time.Date(2026, 11, 30, 22, 30, 0, 0, time.UTC), Evidence: cloud.EvidenceLog,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +221,22 @@ func TestFocusHasCorrectionsWhereTheyAreInvoiced(t *testing.T) {
 		if !decimal.RequireFromString(sum).Equal(decimal.RequireFromString(inv.Total)) {
 			t.Errorf("%s: the rows add up to %s, the total is %s", inv.Number, sum, inv.Total)
 		}
+	}
+	if len(second.Lines) != 3 || !strings.HasPrefix(second.Subtotal, "-") {
+		t.Errorf("the second is %+v", second)
+	}
+	corrections := 0
+	for _, r := range h.focus("month=2026-12") {
+		if r["ChargeClass"] == "Correction" {
+			corrections++
+		}
+	}
+	if corrections != 3 {
+		t.Errorf("%d rows are corrections", corrections)
+	}
+	known := decoded[wire.Cost](h.do("GET", "/v1/cost?from=2026-11&to=2027-01", "").want(200))
+	if sum := decimal.RequireFromString(first.Subtotal).Add(decimal.RequireFromString(second.Subtotal)); sum.String() != known.Cost {
+		t.Errorf("both invoices are %s, the report says %s", sum, known.Cost)
 	}
 }
 

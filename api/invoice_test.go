@@ -3,8 +3,15 @@ package api_test
 import (
 	"context"
 	"encoding/csv"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +100,7 @@ func (h *house) stopped(id string) {
 	}
 }
 
-func rowsOf(t *testing.T, a *answer) []map[string]string {
+func rowsOf(t testing.TB, a *answer) []map[string]string {
 	t.Helper()
 	all, err := csv.NewReader(strings.NewReader(string(a.body))).ReadAll()
 	if err != nil || len(all) == 0 {
@@ -110,7 +117,7 @@ func rowsOf(t *testing.T, a *answer) []map[string]string {
 	return out
 }
 
-func sumRows(t *testing.T, rows []map[string]string, column string, keep func(map[string]string) bool) string {
+func sumRows(t testing.TB, rows []map[string]string, column string, keep func(map[string]string) bool) string {
 	t.Helper()
 	sum := decimal.Zero
 	for _, r := range rows {
@@ -211,5 +218,123 @@ func TestCostsAsCSV(t *testing.T) {
 	}
 	if a := h.do("GET", "/v1/cost", "", "Accept", "text/csv;q=0, application/json").want(http.StatusOK); a.Header.Get("Content-Type") != "application/json" {
 		t.Error("CSV for who does not want it")
+	}
+}
+
+// chromium is a real browser, or the test is left out with the reason.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("needs a browser: apt-get install chromium")
+	return ""
+}
+
+// A real browser prints the page on A4: several pages of many lines, with every
+// column on the paper and nothing to complain of.
+func TestTheInvoiceOnPaper(t *testing.T) {
+	browser := chromium(t)
+	i := wire.Invoice{ID: nobodysID, Number: "INV-000007", TenantID: nobodysID, Tenant: "acme", Month: "2026-11", Currency: "EUR", Minor: 2, Issuer: "Acme Hosting\n1 Main Street",
+		Subtotal: "1234567.123456789012345678901", Tax: "234567.75345678", TaxPercent: "19", Rounding: "-0.003", Total: "1469134.88"}
+	for n := range 120 {
+		i.Lines = append(i.Lines, wire.InvoiceLine{Month: "2026-11", Kind: "usage", ResourceID: nobodysID, Resource: fmt.Sprintf("a-name-as-long-as-they-may-be-%032d", n), Slot: "disk:root", Meter: "floating_ip",
+			Unit: "vCPU-h", PriceID: nobodysID, DiscountID: nobodysID, Quantity: "1234567.123456789", UnitPrice: "123456789.123456789012", DiscountPercent: "12.3456", Cost: "152415787532388.367501905199875"})
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/measured" { // the page without its policy, and with a script that measures it
+			rec := httptest.NewRecorder()
+			if err := api.ReplyInvoicePage(rec, i); err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = io.WriteString(w, rec.Body.String()+`<script>
+				let wide = document.documentElement.scrollWidth > document.documentElement.clientWidth ? 1 : 0
+				const cells = document.querySelectorAll("td, th")
+				for (const c of cells) if (c.scrollWidth > c.clientWidth + 1) wide++
+				document.title = "measured " + cells.length + " cells, too wide: " + wide
+			</script>`)
+			return
+		}
+		if err := api.ReplyInvoicePage(w, i); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	run := func(args ...string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		args = append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir(), "--enable-logging=stderr", "--v=0"}, args...)
+		var out, complaints strings.Builder
+		cmd := exec.CommandContext(ctx, browser, args...)
+		cmd.Stdout, cmd.Stderr = &out, &complaints
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %s", err, complaints.String())
+		}
+		for _, line := range strings.Split(complaints.String(), "\n") {
+			if strings.Contains(line, "CONSOLE") && !strings.Contains(line, "source: chrome://") {
+				t.Errorf("the browser says: %s", line)
+			}
+		}
+		return out.String()
+	}
+	paper := filepath.Join(t.TempDir(), "invoice.pdf")
+	run("--no-pdf-header-footer", "--print-to-pdf="+paper, srv.URL)
+	pdf, err := os.ReadFile(paper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := regexp.MustCompile(`/Type */Page[^s]`).FindAll(pdf, -1)
+	boxes := regexp.MustCompile(`/MediaBox *\[([^\]]*)\]`).FindAllStringSubmatch(string(pdf), -1)
+	if len(pages) < 3 || len(boxes) == 0 {
+		t.Fatalf("%d pages, boxes %v", len(pages), boxes)
+	}
+	for _, b := range boxes {
+		f := strings.Fields(b[1])
+		if len(f) != 4 || !strings.HasPrefix(f[2], "59") || !strings.HasPrefix(f[3], "84") {
+			t.Errorf("a page is no A4: %s", b[1])
+		}
+	}
+	if keep := os.Getenv("LODGE_KEEP_SHOTS"); keep != "" {
+		if err := os.WriteFile(filepath.Join(keep, "invoice.pdf"), pdf, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	if text, err := exec.LookPath("pdftotext"); err == nil {
+		out, err := exec.Command(text, "-layout", paper, "-").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		flat := strings.Join(strings.Fields(string(out)), "")
+		if n := strings.Count(flat, "1524157875"); n != len(i.Lines) {
+			t.Errorf("the cost is on the paper %d times, of %d", n, len(i.Lines))
+		}
+	}
+	// At the width of the paper, less its margins, nothing is wider than the page.
+	dom := run("--window-size=680,960", "--dump-dom", srv.URL+"/measured")
+	if !strings.Contains(dom, "<title>measured 734 cells, too wide: 0</title>") || strings.Contains(dom, "%!") || strings.Contains(dom, "ZgotmplZ") {
+		t.Errorf("the page is not whole: %.600s", dom)
+	}
+}
+
+func TestTheInvoicePageNeedsNothingElse(t *testing.T) {
+	h, _ := billed(t)
+	a := h.do("GET", "/v1/invoices/draft?tenant=default&month=2026-11", "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8").want(200)
+	page, policy := string(a.body), a.Header.Get("Content-Security-Policy")
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q", policy)
+	}
+	for _, not := range []string{"<script", " style=", " src=", " href=", "@import", "url(", "ZgotmplZ", "&lt;nil"} {
+		if strings.Contains(page, not) {
+			t.Errorf("the page has %s", not)
+		}
+	}
+	for _, want := range []string{"This is a draft", "Acme Hosting", "Tax is left out", "web1", "beyond the monthly cap", "up to the minimum", "Head of the usage ledger"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
 	}
 }
