@@ -2,12 +2,36 @@ package daemon
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"lodge/cloud"
 	"lodge/meter"
 	"lodge/store"
 )
+
+// rateEvery is how often it is computed: it goes through all that is metered.
+const rateEvery = time.Minute
+
+// rater keeps the rate for a while.
+type rater struct {
+	mu   sync.Mutex
+	at   time.Time
+	rate float64
+}
+
+func (r *rater) now(ctx context.Context, db *store.DB, now time.Time) (float64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now.Sub(r.at); age >= 0 && age < rateEvery {
+		return r.rate, nil
+	}
+	rate, err := presentRate(ctx, db, now)
+	if err == nil {
+		r.rate, r.at = rate, now
+	}
+	return rate, err
+}
 
 // presentRate is what an hour of everything that is metered now costs, as a float:
 // it is for graphs, not for bills.

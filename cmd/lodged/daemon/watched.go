@@ -44,10 +44,11 @@ func newWatched(cfg Config) (watched, error) {
 // open asks the parts of d from now on, and listens where that is wanted.
 func (w *watched) open(d *Daemon) error {
 	cfg := d.cfg
+	var rate rater
 	from := metrics.Sources{
 		Census: d.db.Census, Store: d.db.Stats, Loop: d.loop.Stats, Link: d.host.link,
 		Disk:   func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
-		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Rate: func(ctx context.Context) (float64, error) { return presentRate(ctx, d.db, cfg.Now()) },
+		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Rate: func(ctx context.Context) (float64, error) { return rate.now(ctx, d.db, cfg.Now()) },
 		Now: cfg.Now, Log: cfg.Log,
 	}
 	if w.traces != nil {
