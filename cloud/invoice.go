@@ -104,6 +104,7 @@ type InvoicedMonth struct {
 type LedgerPart struct {
 	Intervals []Interval
 	Facts     []UsageFact
+	Traffic   []Traffic // that belongs to the period
 	Prices    []Price
 	Discounts []Discount
 }

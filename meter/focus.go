@@ -1,9 +1,11 @@
 package meter
 
 import (
+	"cmp"
 	"encoding/json"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -38,6 +40,10 @@ func FocusMonth(in FocusInput) iter.Seq[[]string] {
 	return func(yield func([]string) bool) {
 		f := focus{FocusInput: in, yield: yield}
 		otherwise := f.otherwise()
+		in.Ledger.Traffic = slices.Clone(in.Ledger.Traffic)
+		slices.SortStableFunc(in.Ledger.Traffic, func(a, b cloud.Traffic) int { // what is of one hour and slot has to come together
+			return cmp.Or(cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Meter, b.Meter), a.EndedAt.Compare(b.EndedAt))
+		})
 		in.Ledger.From, in.Ledger.To, in.Ledger.Now = in.From, in.To, in.To
 		for part := range inHours(Charges(in.Ledger)) {
 			if c := part.Charge; !f.done && !otherwise[keyOf(LineOf(c))] {

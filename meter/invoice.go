@@ -109,7 +109,7 @@ func monthLines(month time.Time, in Input) (lines []cloud.InvoiceLine, unpriced 
 }
 
 func inputOf(l cloud.LedgerPart, now time.Time) Input {
-	return Input{Intervals: l.Intervals, Facts: l.Facts, Prices: l.Prices, Discounts: l.Discounts, Now: now}
+	return Input{Intervals: l.Intervals, Facts: l.Facts, Traffic: l.Traffic, Prices: l.Prices, Discounts: l.Discounts, Now: now}
 }
 
 // corrections are the differences between what is known of a month and what is

@@ -26,13 +26,13 @@ var (
 	problems  = desc("problems", "Objects that are not as they are wanted, by the code of their problem. Lodge tries again by itself unless the code says otherwise.", "kind", "code")
 	usageLag  = desc("usage_clock_lag_seconds", "Age of the last look at the guests of a host. Usage is proven up to then.", "host")
 
-	closedLag    = desc("usage_hours_closed_lag_seconds", "Time since the end of the last closed hour. Hours are closed a minute after their end.")
+	closedLag    = desc("usage_closed_lag_seconds", "Time since the end of the last closed hour. Hours are closed a minute after their end; 0 while none is.")
 	links        = desc("usage_chain_links", "Links of the chain over the usage ledger.")
-	corrections  = desc("usage_hours_pending_correction", "Closed hours of tenants that wait for their correction.")
+	corrections  = desc("usage_pending_corrections", "Closed hours of tenants that wait for their correction.")
 	invoices     = desc("usage_invoices", "Invoices that were made.")
 	costPerHour  = desc("usage_cost_per_hour", "What an hour of all that is metered now costs at the present prices, in the currency of the book. For graphs, not for bills.")
 	sinkLag      = desc("usage_sink_lag_seconds", "Time since the oldest closed hour that the receiver of usage has not taken was closed; 0 when it has all.")
-	sinkPending  = desc("usage_sink_pending_hours", "Closed hours of tenants that the receiver of usage has not taken.")
+	sinkPending  = desc("usage_sink_pending", "Closed hours of tenants that the receiver of usage has not taken.")
 	sinkSent     = desc("usage_sink_events_total", "Events that the receiver of usage has taken, at this address.")
 	sinkFailures = desc("usage_sink_failures", "How often in a row the receiver of usage was tried in vain; 0 when it takes events.")
 
@@ -156,9 +156,11 @@ func (a *asked) usage(put, sum func(*prometheus.Desc, float64, ...string)) {
 	defer cancel()
 	if a.Ledger != nil {
 		if l, err := a.Ledger(ctx); a.told("usage ledger", err) {
+			lag := 0.0
 			if !l.ClosedUntil.IsZero() {
-				put(closedLag, a.Now().Sub(l.ClosedUntil).Seconds())
+				lag = a.Now().Sub(l.ClosedUntil).Seconds()
 			}
+			put(closedLag, lag)
 			put(links, float64(l.Links))
 			put(corrections, float64(l.Pending))
 			put(invoices, float64(l.Invoices))

@@ -170,6 +170,13 @@ func invoiceInput(s source, tenantID string, month, now time.Time, terms cloud.I
 
 // ledgerPart is what the charges of a period of a tenant are made from.
 func ledgerPart(s source, tenantID string, from, to time.Time) (p cloud.LedgerPart, err error) {
+	if p.Traffic, err = collect(s, scanTraffic, trafficQuery+`
+		WHERE tenant_id = ?
+		  AND ended_at > ?
+		  AND ended_at <= ?
+		ORDER BY seq`, tenantID, stamp(from), stamp(to)); err != nil {
+		return p, err
+	}
 	from, to = cloud.ChargeWindow(from, to)
 	if p.Intervals, err = collect(s, scanInterval, intervalQuery+`
 		WHERE tenant_id = ?
@@ -208,18 +215,22 @@ func lateMonths(s source, tenantID string, month time.Time) (late []cloud.Invoic
 	if err := s.row(`SELECT COALESCE(MAX(hours_seq), 0) FROM invoice WHERE tenant_id = ?`, tenantID).Scan(&known); err != nil {
 		return nil, err
 	}
+	counted, err := lateTraffic(s, tenantID)
+	if err != nil {
+		return nil, err
+	}
 	invoiced, err := collect(s, scanInvoice, invoiceQuery+`
 		WHERE tenant_id = ?
 		  AND month <> ?
-		  AND EXISTS (
+		  AND (unixepoch(month / 1000, 'unixepoch', '+1 month') * 1000 >= ? OR EXISTS (
 		    SELECT 1
 		    FROM usage_hour h
 		    WHERE h.tenant_id = invoice.tenant_id
 		      AND h.seq > ?
 		      AND h.hour >= invoice.month - ?
 		      AND h.hour < unixepoch(invoice.month / 1000, 'unixepoch', '+1 month') * 1000
-		  )
-		ORDER BY month`, tenantID, stamp(month), known, int64(cloud.MaxMinimumSeconds)*1000)
+		  ))
+		ORDER BY month`, tenantID, stamp(month), counted, known, int64(cloud.MaxMinimumSeconds)*1000)
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +245,24 @@ func lateMonths(s source, tenantID string, month time.Time) (late []cloud.Invoic
 		late = append(late, m)
 	}
 	return late, nil
+}
+
+// lateTraffic is when the oldest bytes were counted that were written down since
+// the newest invoice: what is in invoiced months of it is late. NULL for none.
+func lateTraffic(s source, tenantID string) (oldest sql.NullInt64, err error) {
+	err = s.row(`
+		SELECT MIN(ended_at)
+		FROM usage_traffic
+		WHERE tenant_id = ?
+		  AND seq > COALESCE((
+		    SELECT l.ref
+		    FROM usage_seal l
+		    WHERE l.n <= (SELECT MAX(i.head_n) FROM invoice i WHERE i.tenant_id = ?)
+		      AND l.kind = 'traffic'
+		    ORDER BY l.n DESC
+		    LIMIT 1
+		  ), 0)`, tenantID, tenantID).Scan(&oldest)
+	return oldest, err
 }
 
 // Invoices lists the invoices that the caller may see, without their lines, the

@@ -86,7 +86,9 @@ var families = []string{
 	"lodge_reconcile_queued", "lodge_reconcile_busy", "lodge_reconcile_later", "lodge_reconcile_backoffs_total",
 	"lodge_reconcile_turn_duration_seconds", "lodge_reconcile_step_duration_seconds", "lodge_reconcile_steps_total",
 	"lodge_reconcile_sweep_duration_seconds", "lodge_reconcile_sweeps_total",
-	"lodge_instances", "lodge_images", "lodge_tenants", "lodge_usage_clock_lag_seconds",
+	"lodge_instances", "lodge_images", "lodge_tenants", "lodge_usage_closed_lag_seconds", "lodge_usage_pending_corrections", "lodge_usage_chain_links", "lodge_usage_invoices", "lodge_usage_cost_per_hour",
+	"lodge_usage_sink_lag_seconds", "lodge_usage_sink_pending", "lodge_usage_sink_events_total", "lodge_usage_sink_failures",
+	"lodge_usage_clock_lag_seconds",
 	"lodge_store_transaction_duration_seconds", "lodge_store_transactions_total", "lodge_store_commit_duration_seconds",
 	"lodge_store_commits_total", "lodge_store_database_bytes", "lodge_store_wal_bytes", "lodge_store_writer_waits_total",
 	"lodge_store_writer_wait_seconds_total", "lodge_disk_free_bytes", "lodge_disk_size_bytes",
@@ -95,7 +97,10 @@ var families = []string{
 }
 
 func TestMetricsOfARunningDaemon(t *testing.T) {
-	s := start(t, t.TempDir(), func(c *Config) { c.MetricsListen, c.OTLPEndpoint = "127.0.0.1:0", sink.New(t).URL })
+	s := start(t, t.TempDir(), func(c *Config) {
+		c.MetricsListen, c.OTLPEndpoint = "127.0.0.1:0", sink.New(t).URL
+		c.Sink, c.SinkBatch = "http://127.0.0.1:1/", 10
+	})
 	c := s.operatorClient()
 	in := s.running(c, "secret-name")
 	status, text := scrape(t, http.DefaultClient, "http://"+s.watched.tcp.Addr().String()+"/metrics", "")
