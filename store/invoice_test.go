@@ -299,3 +299,43 @@ func TestVerifyFindsWhatWasDoneToAnInvoice(t *testing.T) {
 		}
 	}
 }
+
+// Bytes that were counted in a month and written down behind its invoice are on
+// the next one.
+func TestLateBytesAreOnTheNextInvoice(t *testing.T) {
+	w, i := billedWorld(t)
+	w.price("egress", func(p *cloud.Price) { p.Meter, p.UnitPrice = cloud.MeterEgress, "0.5" })
+	run := w.instance(i.ID).StartedAt
+	count := func(at time.Time, bytes int64) {
+		w.must(w.RecordTraffic(ctx, w.now, []cloud.TrafficReading{{InstanceID: i.ID, Run: run, At: at, NICs: nics("vnet0", bytes, 0)}}))
+	}
+	w.now = april.Add(-time.Hour)
+	count(w.now, 4_000_000_000)
+	w.now = april.Add(10 * time.Minute)
+	w.closeHours()
+	egress := func(month time.Time) (out []string) {
+		for _, l := range w.invoice(month).Lines {
+			if l.Meter == cloud.MeterEgress {
+				out = append(out, l.Month.Format("2006-01")+" "+l.Quantity+" "+l.Cost)
+			}
+		}
+		return out
+	}
+	if got := egress(march); !slices.Equal(got, []string{"2026-03 4 2"}) {
+		t.Errorf("March: %v", got)
+	}
+	count(april.Add(-time.Minute), 5_000_000_000)
+	w.now = april.Add(time.Hour)
+	count(w.now, 7_500_000_000)
+	w.now = may.Add(10 * time.Minute)
+	w.closeHours()
+	if got := egress(april); !slices.Equal(got, []string{"2026-04 2.5 1.25", "2026-03 1 0.5"}) {
+		t.Errorf("April: %v", got)
+	}
+	w.now = may.AddDate(0, 1, 0).Add(10 * time.Minute)
+	w.closeHours()
+	if got := egress(may); len(got) != 0 {
+		t.Errorf("May: %v", got)
+	}
+	w.sound()
+}
