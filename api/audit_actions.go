@@ -46,6 +46,7 @@ var actions = map[string]string{
 	"PATCH /v1/tenants/{id}/quota":           "quota.set",
 	"PATCH /v1/quota":                        "quota.set",
 	"POST /v1/prices":                        "price.create",
+	"POST /v1/invoices":                      "invoice.create",
 	"POST /v1/prices/{id}/end":               "price.end",
 	"POST /v1/discounts":                     "discount.create",
 	"POST /v1/discounts/{id}/end":            "discount.end",
