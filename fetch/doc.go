@@ -1,4 +1,5 @@
-// Package fetch opens the URLs that tenants name for an image import.
+// Package fetch opens the URLs that tenants name, for an image import or to be told
+// something.
 //
 // A request from the host reaches what a tenant cannot: the host's own
 // services, its neighbours on the private network, the metadata address of a
@@ -12,7 +13,8 @@
 // IPv6 (RFC 6890). IPv6 addresses that carry an IPv4 address inside (mapped,
 // 6to4, Teredo, NAT64) are judged by both.
 //
-// The room makes GET requests and nothing else: no cookies, no credentials, no
+// The room makes GET requests for images and POST requests for webhooks, which
+// follow no redirect, and nothing else: no cookies, no credentials, no
 // proxy unless the operator names one, and it follows five redirects at most.
 // It keeps no bytes; whether they are an image is storage's question.
 package fetch

@@ -98,7 +98,7 @@ func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
 }
 
 func refuse(cause error, why string) error {
-	message := fmt.Sprintf("The URL leads to %s address; images come from public ones, unless the operator allows others.", withArticle(why))
+	message := fmt.Sprintf("The URL leads to %s address; only public ones are called, unless the operator allows others.", withArticle(why))
 	if why == unreadable {
 		message = "The URL's host looks like an IP address but is not written as one; write it as four numbers, or give a name."
 	}

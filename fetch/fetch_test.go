@@ -241,8 +241,8 @@ func TestARefusalSaysWhatIsWrongWithTheURL(t *testing.T) {
 	f := New(Options{})
 	for url, want := range map[string]string{
 		"http://127.1/":            "The URL's host looks like an IP address but is not written as one; write it as four numbers, or give a name.",
-		"http://0.0.0.0/":          "The URL leads to an unspecified address; images come from public ones, unless the operator allows others.",
-		"http://10.1.2.3/":         "The URL leads to a private address; images come from public ones, unless the operator allows others.",
+		"http://0.0.0.0/":          "The URL leads to an unspecified address; only public ones are called, unless the operator allows others.",
+		"http://10.1.2.3/":         "The URL leads to a private address; only public ones are called, unless the operator allows others.",
 		"http://example.com:0/":    "The URL's port 0 is not one from 1 to 65535.",
 		"http://example.com:65536": "The URL's port 65536 is not one from 1 to 65535.",
 		"example.com/x.qcow2":      "The URL has no scheme; begin it with https:// or http://.",
