@@ -24,6 +24,7 @@ const (
 	CodeUnauthorized   Code = "unauthorized"           // no credentials, or none that are good (any more)
 	CodeLockedOut      Code = "locked_out"             // too many failed logins; Message says until when
 	CodeQuota          Code = "quota_exceeded"         // the tenant's limit does not allow it; Quota says which
+	CodeBudget         Code = "budget_exceeded"        // a budget does not allow it; Message says which
 	CodePrecondition   Code = "precondition_failed"    // If-Match names another revision than the present one
 	CodeKeyReused      Code = "idempotency_key_reused" // the key came before with another request
 	CodeNameTaken      Code = "name_taken"             // another live object of the tenant has the name
@@ -63,7 +64,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeMalformed, CodeUnknownField, CodeTooLarge, CodeMediaType, CodeMethod,
-		CodeUnauthorized, CodeLockedOut, CodeQuota, CodePrecondition, CodeKeyReused,
+		CodeUnauthorized, CodeLockedOut, CodeQuota, CodeBudget, CodePrecondition, CodeKeyReused,
 		CodeNotFound, CodeForbidden, CodeNameTaken, CodeInUse, CodeProtected, CodeConflict, CodeCapacity,
 		CodeAddresses, CodeNoImage, CodeImageNotReady, CodeImageFormat, CodeImageUnsafe,
 		CodeImageTooBig, CodeImageTruncated, CodeChecksum, CodeURLRefused, CodeURLFailed,

@@ -75,6 +75,9 @@ type Instance struct {
 	Boots      int64     // reboots asked for, ever
 	DeletedAt  time.Time // zero: wanted
 	Protected  bool      // its deletion is refused
+	// StoppedBy is the budget or schedule that wished it stopped, and that may start
+	// it again; empty once somebody wished something of its power.
+	StoppedBy Ref
 
 	// Seen.
 	HostID             string
