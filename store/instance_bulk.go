@@ -74,9 +74,9 @@ var bulkActs = map[cloud.BulkAction]bulkAct{
 	cloud.BulkStop: {
 		func(b cloud.BulkChange) string {
 			if b.Force {
-				return "i.deleted_at IS NULL AND (i.power = 'running' OR i.power_force = 0)"
+				return "i.deleted_at IS NULL AND (i.power = 'running' OR i.power_force = 0 OR i.stopped_by <> '')"
 			}
-			return "i.deleted_at IS NULL AND i.power = 'running'"
+			return "i.deleted_at IS NULL AND (i.power = 'running' OR i.stopped_by <> '')"
 		},
 		func(t *tx, w *wish, b cloud.BulkChange) error { return t.powerInstance(w, cloud.PowerStop, b.Force) },
 	},

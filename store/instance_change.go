@@ -50,6 +50,9 @@ func (t *tx) applyWish(k *known, kind cloud.OperationKind, change func(*wish) er
 	if err := t.writeWish(w); err != nil {
 		return nil, err
 	}
+	if err := t.keepRest(k.instance, w.Instance); err != nil {
+		return nil, err
+	}
 	after, err := t.instance(w.ID)
 	if err != nil {
 		return after, err
@@ -97,6 +100,8 @@ func (t *tx) writeWish(w *wish) error {
 		    boots = ?,
 		    wished_at = CASE WHEN generation = ? THEN wished_at ELSE ? END,
 		    protected = ?,
+		    stopped_by = ?,
+		    stopped_by_id = ?,
 		    deleted_at = ?,
 		    updated_at = ?,
 		    revision = revision + 1
@@ -114,6 +119,8 @@ func (t *tx) writeWish(w *wish) error {
 		w.Generation,
 		stamp(t.now),
 		w.Protected,
+		string(w.StoppedBy.Kind),
+		w.StoppedBy.ID,
 		stamp(w.DeletedAt),
 		stamp(t.now),
 		w.ID,
@@ -194,6 +201,11 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 	if err != nil {
 		return err
 	}
+	if vcpus > w.VCPUs || memory > w.MemoryMiB {
+		if err := t.refuseBudget(w.TenantID, w.Labels); err != nil {
+			return err
+		}
+	}
 	err = t.refuseQuota(w.TenantID, cloud.Amounts{
 		cloud.ResourceVCPUs: int64(vcpus - w.VCPUs), cloud.ResourceMemory: int64(memory - w.MemoryMiB),
 	})
@@ -252,7 +264,8 @@ func (w *wish) protect(want *bool) {
 // PowerInstance changes the wanted power. What is wanted already is no change,
 // but a start or stop of an instance with a problem is tried again at once.
 //
-// Returns CodeNotFound, and CodeConflict for an instance that is being deleted
+// Returns CodeNotFound, CodeBudget where one is used up and does not allow a
+// start, and CodeConflict for an instance that is being deleted
 // and for a reboot of one that is wanted stopped.
 func (d *DB) PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "instance."+string(p), id, func(t *tx, w *wish) error {
@@ -267,6 +280,11 @@ func (t *tx) powerInstance(w *wish, p cloud.PowerChange, force bool) error {
 	}
 	switch p {
 	case cloud.PowerStart:
+		if w.Power == cloud.PowerOff {
+			if err := t.refuseBudget(w.TenantID, w.Labels); err != nil {
+				return err
+			}
+		}
 		w.start(t.now)
 	case cloud.PowerStop:
 		w.stop(t.now, force)
@@ -294,11 +312,14 @@ func (w *wish) start(now time.Time) {
 		}
 		return
 	}
-	w.Power, w.PowerForce, w.PowerAt = cloud.PowerOn, false, now
+	w.Power, w.PowerForce, w.PowerAt, w.StoppedBy = cloud.PowerOn, false, now, cloud.Ref{}
 	w.want()
 }
 
 func (w *wish) stop(now time.Time, force bool) {
+	if w.StoppedBy != (cloud.Ref{}) { // now it is wished by somebody, who alone starts it
+		w.StoppedBy, w.changed = cloud.Ref{}, true
+	}
 	if w.Power == cloud.PowerOff && (w.PowerForce || !force) {
 		if w.Problem != nil {
 			w.want()

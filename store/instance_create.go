@@ -22,7 +22,7 @@ const (
 // Returns CodeNotFound for a tenant that the caller may not see; CodeNameTaken;
 // CodeInvalid with Fields for an unknown flavor or image and for a disk smaller
 // than the image; CodeNoImage when no image is named and there is no default;
-// CodeImageNotReady; CodeCapacity; CodeAddresses.
+// CodeImageNotReady; CodeBudget; CodeCapacity; CodeAddresses.
 func (d *DB) CreateInstance(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInstance) (cloud.Instance, error) {
 	if !c.Sees(n.TenantID) {
 		return cloud.Instance{}, noTenant(n.TenantID)
@@ -60,6 +60,9 @@ func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
 	}
 	all, err := hosts(t)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.refuseBudget(n.TenantID, n.Labels); err != nil {
 		return nil, err
 	}
 	err = t.refuseQuota(n.TenantID, cloud.Amounts{

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 		fmt.Println(writeUntilKilled(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(actsPath); path != "" {
+		actUntilKilled(path)
+	}
 	if path := os.Getenv(closesPath); path != "" {
 		closeUntilKilled(path)
 	}

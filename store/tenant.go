@@ -243,6 +243,11 @@ func (t *tx) deleteTenant(tenant cloud.Tenant) error {
 	if err != nil {
 		return err
 	}
+	for _, table := range []string{"budget_crossing", "budget", "webhook", "schedule"} {
+		if _, err := t.exec(`DELETE FROM `+table+` WHERE tenant_id = ?`, tenant.ID); err != nil {
+			return err
+		}
+	}
 	if err := t.touchUsers(`id IN (SELECT user_id FROM membership WHERE tenant_id = ?)`, tenant.ID); err != nil {
 		return err
 	}

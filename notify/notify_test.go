@@ -1,0 +1,237 @@
+package notify_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lodge/cloud"
+	"lodge/fetch"
+	"lodge/meter"
+	"lodge/notify"
+	"lodge/store"
+)
+
+var (
+	ctx      = context.Background()
+	operator = cloud.Caller{Operator: true, Via: "test"}
+)
+
+// receiver is a real webhook that answers as it is told.
+type receiver struct {
+	mu     sync.Mutex
+	status []int // of the answers to come; the last one stays; 0 hangs
+	got    []*http.Request
+	bodies []string
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	r.mu.Lock()
+	r.got, r.bodies = append(r.got, req), append(r.bodies, string(body))
+	status := r.status[0]
+	if len(r.status) > 1 {
+		r.status = r.status[1:]
+	}
+	r.mu.Unlock()
+	if status == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	if status == 302 {
+		w.Header().Set("Location", "/elsewhere")
+	}
+	w.WriteHeader(status)
+}
+
+type world struct {
+	t      *testing.T
+	path   string
+	db     *store.DB
+	now    time.Time
+	hook   cloud.IssuedWebhook
+	budget cloud.Budget
+}
+
+// told is a world in which a webhook at the URL has one message to come.
+func told(t *testing.T, url string) *world {
+	w := &world{t: t, path: filepath.Join(t.TempDir(), "lodge.db"), now: time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)}
+	w.open()
+	tenant, err := w.db.EnsureInstallation(ctx, w.now, cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString()})
+	w.must(err)
+	w.hook, err = w.db.CreateWebhook(ctx, operator, w.now, cloud.IssuedWebhook{Webhook: cloud.Webhook{ID: uuid.NewString(), TenantID: tenant.ID, Name: "chat", URL: url}, Secret: []byte("a secret of thirty-two bytes, yes")})
+	w.must(err)
+	// It stands at 100 % at once: the judge of the test says so.
+	w.budget, err = w.db.CreateBudget(ctx, operator, w.now, cloud.Budget{ID: uuid.NewString(), TenantID: tenant.ID, Name: "dev", Amount: "1", Period: cloud.BudgetMonth, WebhookID: w.hook.ID,
+		Thresholds: []cloud.BudgetThreshold{{Percent: 100, On: cloud.BudgetActual, Action: cloud.BudgetNotify}}}, func(b cloud.Budget, u cloud.BudgetUsage, now time.Time) cloud.BudgetState {
+		s := meter.JudgeBudget(b, u, now)
+		s.Reached[0] = true
+		return s
+	})
+	w.must(err)
+	return w
+}
+
+func (w *world) open() {
+	w.t.Helper()
+	db, err := store.Open(w.path)
+	w.must(err)
+	w.db = db
+	w.t.Cleanup(func() { _ = db.Close() })
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) sender(allow ...netip.Prefix) *notify.Sender {
+	now := func() time.Time { return w.now }
+	return &notify.Sender{Outbox: w.db, Poster: fetch.New(fetch.Options{Allow: allow, HeaderTime: 200 * time.Millisecond}), Now: now, Wall: now, Log: slog.New(slog.DiscardHandler)}
+}
+
+func (w *world) last() cloud.Delivery {
+	w.t.Helper()
+	h, err := w.db.Webhook(ctx, operator, w.hook.ID)
+	w.must(err)
+	if len(h.Deliveries) != 1 {
+		w.t.Fatalf("%d deliveries", len(h.Deliveries))
+	}
+	return h.Deliveries[0]
+}
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+// A webhook that answers 500, breaks off, redirects, hangs and comes back is told
+// in the end: the same message with the same id, signed anew each time.
+func TestAMessageComesUntilItIsTaken(t *testing.T) {
+	r := &receiver{status: []int{500, 0, 302, 200}}
+	hang := make(chan struct{})
+	first := true
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if first {
+			first = false
+			<-hang
+		}
+		r.ServeHTTP(w, req)
+	}))
+	defer srv.Close()
+	defer close(hang)
+	w := told(t, srv.URL)
+	for attempt, want := range []struct {
+		status int
+		failed string
+	}{{0, "did not answer in time"}, {500, "500"}, {0, "did not answer"}, {302, "302"}, {200, ""}} {
+		if _, err := w.sender(loopback).Send(ctx); err != nil {
+			t.Fatal(err)
+		}
+		m := w.last()
+		if m.Attempts != attempt+1 || m.LastStatus != want.status || !strings.Contains(m.LastError, want.failed) || m.DeliveredAt.IsZero() != (want.failed != "") {
+			t.Fatalf("attempt %d: %+v", attempt+1, m)
+		}
+		if want.failed == "" {
+			break
+		}
+		if wait := m.NextAt.Sub(w.now); wait < 4*time.Second<<attempt || wait > 6*time.Second<<attempt {
+			t.Errorf("attempt %d: waits %v", attempt+1, wait)
+		}
+		w.now = m.NextAt.Add(-time.Millisecond)
+		if _, err := w.sender(loopback).Send(ctx); err != nil || w.last().Attempts != attempt+1 {
+			t.Errorf("it was tried too early: %v", err)
+		}
+		w.now = m.NextAt
+		w.must(w.db.Close()) // and what is in the outbox is there after a restart
+		w.open()
+	}
+	if next, err := w.sender(loopback).Send(ctx); err != nil || !next.IsZero() {
+		t.Errorf("next %v, %v", next, err)
+	}
+	for i, req := range r.got {
+		id, stamp := req.Header.Get("Webhook-Id"), req.Header.Get("Webhook-Timestamp")
+		mac := hmac.New(sha256.New, w.hook.Secret)
+		fmt.Fprintf(mac, "%s.%s.%s", id, stamp, r.bodies[i])
+		if got, want := req.Header.Get("Webhook-Signature"), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != want {
+			t.Errorf("signature %q, want %q", got, want)
+		}
+		var e struct {
+			SpecVersion, ID, Source, Type string
+			Time                          time.Time
+			Data                          map[string]string
+		}
+		if err := json.Unmarshal([]byte(r.bodies[i]), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.SpecVersion != "1.0" || e.ID != id || id != w.last().ID || e.Source != "/v1/budgets/"+w.budget.ID || e.Type != "lodge.budget.crossed" || e.Data["percent"] != "100" {
+			t.Errorf("got %s", r.bodies[i])
+		}
+		if req.URL.Path != "/" || req.Method != "POST" {
+			t.Errorf("%s %s: a redirect was followed", req.Method, req.URL)
+		}
+	}
+}
+
+func TestAPrivateAddressIsNotCalled(t *testing.T) {
+	called := false
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	defer srv.Close()
+	w := told(t, srv.URL)
+	if _, err := w.sender().Send(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m := w.last(); called || m.LastStatus != 0 || !strings.Contains(m.LastError, "loopback") {
+		t.Errorf("called %v: %+v", called, m)
+	}
+}
+
+func TestAMessageIsGivenUpWithAnEvent(t *testing.T) {
+	r := &receiver{status: []int{503}}
+	srv := httptest.NewServer(r)
+	defer srv.Close()
+	w := told(t, srv.URL)
+	for range 200 {
+		m := w.last()
+		if !m.GivenUpAt.IsZero() {
+			break
+		}
+		w.now = m.NextAt
+		if _, err := w.sender(loopback).Send(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := w.last()
+	if m.GivenUpAt.Sub(m.CreatedAt) < notify.GiveUp || m.Attempts < 50 || m.LastStatus != 503 {
+		t.Errorf("got %+v", m)
+	}
+	events, err := w.db.Events(ctx, operator, cloud.EventFilter{SubjectID: w.hook.ID})
+	w.must(err)
+	if got := events[len(events)-1].Type; got != "webhook.given_up" {
+		t.Errorf("the last event is %s", got)
+	}
+}
+
+func TestWaitsGrowAndEnd(t *testing.T) {
+	for attempts, want := range map[int]time.Duration{1: 5 * time.Second, 2: 10 * time.Second, 5: 80 * time.Second, 11: time.Hour, 1000: time.Hour} {
+		if got := notify.Wait(attempts, 0.5); got != want {
+			t.Errorf("after %d: %v, want %v", attempts, got, want)
+		}
+	}
+	if low, high := notify.Wait(1, 0), notify.Wait(1, 1); low != 4*time.Second || high != 6*time.Second {
+		t.Errorf("from %v to %v", low, high)
+	}
+}
