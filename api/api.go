@@ -52,6 +52,10 @@ type Options struct {
 	// UsageSink says how the receiver of usage is doing; nil: there is none.
 	UsageSink func(context.Context) (cloud.SinkState, error)
 
+	Budgets   Budgets
+	Webhooks  Webhooks
+	Schedules Schedules
+
 	Now   func() time.Time
 	NewID func() string // a new UUID
 	// Caller says who asks. Returns CodeUnauthorized when that is nobody.
@@ -64,6 +68,8 @@ type Options struct {
 	// URLCheck refuses URLs that images must not be fetched from; nil:
 	// cloud.CheckURL.
 	URLCheck func(string) error
+	// WebhookCheck refuses URLs that must not be told anything; nil: cloud.CheckURL.
+	WebhookCheck func(string) error
 	// Stopping, when it closes, ends the uploads, waits and streams under way; nil:
 	// they run on.
 	Stopping <-chan struct{}
@@ -98,6 +104,9 @@ func newServer(o Options) *server {
 	}
 	if s.URLCheck == nil {
 		s.URLCheck = cloud.CheckURL
+	}
+	if s.WebhookCheck == nil {
+		s.WebhookCheck = cloud.CheckURL
 	}
 	s.Version.API = "v1"
 	return s
@@ -161,6 +170,20 @@ func (s *server) routes() []route {
 		{"POST", "/v1/discounts", operator, s.createDiscount},
 		{"GET", "/v1/discounts/{id}", viewer, s.getDiscount},
 		{"POST", "/v1/discounts/{id}/end", operator, s.endDiscount},
+		{"GET", "/v1/budgets", admin, s.listBudgets},
+		{"POST", "/v1/budgets", admin, s.createBudget},
+		{"GET", "/v1/budgets/{id}", admin, s.getBudget},
+		{"PATCH", "/v1/budgets/{id}", admin, s.updateBudget},
+		{"DELETE", "/v1/budgets/{id}", admin, s.deleteBudget},
+		{"GET", "/v1/webhooks", admin, s.listWebhooks},
+		{"POST", "/v1/webhooks", admin, s.createWebhook},
+		{"GET", "/v1/webhooks/{id}", admin, s.getWebhook},
+		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook},
+		{"GET", "/v1/schedules", viewer, s.listSchedules},
+		{"POST", "/v1/schedules", member, s.createSchedule},
+		{"GET", "/v1/schedules/{id}", viewer, s.getSchedule},
+		{"PATCH", "/v1/schedules/{id}", member, s.updateSchedule},
+		{"DELETE", "/v1/schedules/{id}", member, s.deleteSchedule},
 		{"POST", "/v1/tenants", operator, s.createTenant},
 		{"GET", "/v1/tenants", viewer, s.listTenants},
 		{"GET", "/v1/tenants/{id}", viewer, s.getTenant},

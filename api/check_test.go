@@ -41,7 +41,7 @@ func newFront(t testing.TB, change ...func(*api.Options)) *front {
 	f := &front{t: t, store: s, caller: operator}
 	o := api.Options{
 		Tenants: s, Flavors: s, Images: s, Uploads: s, Sink: s, Networks: s, Instances: s, Powers: s, Console: s,
-		Events: s, Usage: s, Facts: s, Prices: s, Discounts: s, Invoices: s, Billing: s, Hosts: s, Health: s, Now: func() time.Time { return s.now }, NewID: s.newID,
+		Events: s, Usage: s, Facts: s, Prices: s, Discounts: s, Invoices: s, Billing: s, Budgets: s, Webhooks: s, Schedules: s, Hosts: s, Health: s, Now: func() time.Time { return s.now }, NewID: s.newID,
 		Caller: func(r *http.Request) (cloud.Caller, error) {
 			if f.door != nil {
 				return f.door(r)

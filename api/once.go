@@ -34,7 +34,7 @@ var notOnce = map[string]string{
 // secretive are the routes with a secret in the request or in the answer. What
 // is kept of them is sealed with the key itself, which lodge does not keep: so
 // the key must be one that cannot be guessed.
-var secretive = map[string]bool{"/v1/sessions": true, "/v1/tokens": true, "/v1/users": true}
+var secretive = map[string]bool{"/v1/sessions": true, "/v1/tokens": true, "/v1/users": true, "/v1/webhooks": true}
 
 // once reads the Idempotency-Key of a POST; nil without one.
 // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
@@ -115,6 +115,12 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 		a.Location, body = "/v1/discounts/"+v.ID, wireDiscount(v)
 	case cloud.Invoice:
 		a.Location, body = "/v1/invoices/"+v.ID, wireInvoice(v)
+	case cloud.Budget:
+		a.Location, body = "/v1/budgets/"+v.ID, wireBudget(v)
+	case cloud.IssuedWebhook:
+		a.Location, body = "/v1/webhooks/"+v.ID, wireIssuedWebhook(v)
+	case cloud.Schedule:
+		a.Location, body = "/v1/schedules/"+v.ID, wireSchedule(v)
 	case cloud.Operation:
 		a.Status, body = http.StatusAccepted, wireOperation(v)
 	case cloud.User:

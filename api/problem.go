@@ -34,6 +34,7 @@ var meanings = map[cloud.Code]meaning{
 	cloud.CodeUnauthorized:   {http.StatusUnauthorized, "Not logged in"},
 	cloud.CodeLockedOut:      {http.StatusTooManyRequests, "Too many failed logins"},
 	cloud.CodeQuota:          {http.StatusConflict, "A quota is used up"},
+	cloud.CodeBudget:         {http.StatusConflict, "A budget is used up"},
 	cloud.CodePrecondition:   {http.StatusPreconditionFailed, "It has changed meanwhile"},
 	cloud.CodeKeyReused:      {http.StatusUnprocessableEntity, "The idempotency key was used for another request"},
 	cloud.CodeNameTaken:      {http.StatusConflict, "The name is taken"},

@@ -91,6 +91,9 @@ func wireInstance(i cloud.Instance) wire.Instance {
 		HostID: i.HostID, StartedAt: wireTime(i.StartedAt),
 		Addresses: make([]string, 0, len(i.Ports)), Ports: make([]wire.Port, 0, len(i.Ports)),
 	}
+	if i.StoppedBy != (cloud.Ref{}) {
+		out.StoppedBy = &wire.StoppedBy{Kind: string(i.StoppedBy.Kind), ID: i.StoppedBy.ID}
+	}
 	if i.RunningVCPUs > 0 {
 		out.Running = &wire.Running{VCPUs: i.RunningVCPUs, MemoryMiB: i.RunningMemoryMiB}
 	}

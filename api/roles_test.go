@@ -17,6 +17,7 @@ import (
 	"lodge/api/wire"
 	"lodge/auth"
 	"lodge/cloud"
+	"lodge/meter"
 	"lodge/store"
 )
 
@@ -113,6 +114,16 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"tenant":"ours","month":"2026-01"}`
 	case "POST /v1/discounts":
 		body = `{"tenant":"ours","meter":"disk","percent":"5"}`
+	case "POST /v1/budgets":
+		body = `{"name":"new","amount":"10","thresholds":[{"percent":50,"on":"actual","action":"notify"}]}`
+	case "PATCH /v1/budgets/{id}":
+		body = `{"amount":"20"}`
+	case "POST /v1/webhooks":
+		body = `{"name":"new","url":"https://hooks.example.org/x"}`
+	case "POST /v1/schedules":
+		body = `{"name":"new","label":"env=dev","start":"0 7 * * *","stop":"0 20 * * *"}`
+	case "PATCH /v1/schedules/{id}":
+		body = `{"enabled":false}`
 	case "POST /v1/estimates":
 		body = `{"size":"1 vCPU, 1GB"}`
 	case "POST /v1/flavors":
@@ -186,7 +197,16 @@ func (g *guarded) objects() map[string]string {
 	discount, err := g.db.CreateDiscount(ctx, operator, now, cloud.Discount{ID: uuid.NewString(), TenantID: ours, Meter: cloud.MeterVCPU, Percent: "10"})
 	must(err)
 	invoice := g.invoiced(ours)
-	return map[string]string{"invoices": invoice.ID, "prices": price.ID, "discounts": discount.ID, "operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
+	// Nothing here is an operator's, so that an admin may change it.
+	admin := cloud.Caller{TenantID: ours, Role: cloud.RoleAdmin, Via: "token"}
+	budget, err := g.db.CreateBudget(ctx, admin, now, cloud.Budget{ID: uuid.NewString(), TenantID: ours, Name: "secret-budget", Amount: "10", Period: cloud.BudgetMonth,
+		Thresholds: []cloud.BudgetThreshold{{Percent: 50, On: cloud.BudgetActual, Action: cloud.BudgetNotify}}}, meter.JudgeBudget)
+	must(err)
+	hook, err := g.db.CreateWebhook(ctx, admin, now, cloud.IssuedWebhook{Webhook: cloud.Webhook{ID: uuid.NewString(), TenantID: ours, Name: "secret-hook", URL: "https://hooks.example.org/"}, Secret: make([]byte, 32)})
+	must(err)
+	schedule, err := g.db.CreateSchedule(ctx, admin, now, cloud.Schedule{ID: uuid.NewString(), TenantID: ours, Name: "secret-schedule", Selector: "env=dev", Start: "0 7 * * *", Stop: "0 20 * * *", Zone: "Europe/Berlin", Enabled: true})
+	must(err)
+	return map[string]string{"invoices": invoice.ID, "budgets": budget.ID, "webhooks": hook.ID, "schedules": schedule.ID, "prices": price.ID, "discounts": discount.ID, "operations": begin.Begin.Begun[0], "instances": in.ID, "images": img.ID, "networks": nets[0].ID, "tenants": ours, "tokens": k.ID, "flavors": "c2-m4"}
 }
 
 // actors, the least first, so that what only the last may do does not take the

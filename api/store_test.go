@@ -49,6 +49,7 @@ func houseAt(t testing.TB, path string, change ...func(*api.Options)) *house {
 		o.Accounts, o.Users, o.Members, o.Tokens, o.Audit, o.Quotas = accounts(db), db, db, db, db, db
 		o.Operations = db
 		o.Facts, o.Prices, o.Discounts, o.Invoices, o.Billing = db, db, db, db, db
+		o.Budgets, o.Webhooks, o.Schedules = db, db, db
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 		for _, c := range change {
 			c(o)

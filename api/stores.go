@@ -237,3 +237,32 @@ type Billing interface {
 type Rates interface {
 	Spend(now time.Time, c cloud.Caller) (a cloud.Allowance, limited bool)
 }
+
+// Budgets keeps how much tenants may cost.
+type Budgets interface {
+	Budgets(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Budget, error)
+	Budget(ctx context.Context, c cloud.Caller, id string) (cloud.Budget, error)
+	BudgetUsage(ctx context.Context, b cloud.Budget, now time.Time) (cloud.BudgetUsage, error)
+	CreateBudget(ctx context.Context, c cloud.Caller, now time.Time, b cloud.Budget, judge cloud.JudgeBudget) (cloud.Budget, error)
+	UpdateBudget(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.BudgetChange, judge cloud.JudgeBudget) (cloud.Budget, error)
+	DeleteBudget(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+}
+
+// Webhooks keeps whom budgets tell.
+type Webhooks interface {
+	Webhooks(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Webhook, error)
+	Webhook(ctx context.Context, c cloud.Caller, id string) (cloud.Webhook, error)
+	CreateWebhook(ctx context.Context, c cloud.Caller, now time.Time, n cloud.IssuedWebhook) (cloud.IssuedWebhook, error)
+	DeleteWebhook(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+}
+
+// Schedules keeps when instances are stopped and started.
+type Schedules interface {
+	Schedules(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Schedule, error)
+	Schedule(ctx context.Context, c cloud.Caller, id string) (cloud.Schedule, error)
+	CreateSchedule(ctx context.Context, c cloud.Caller, now time.Time, s cloud.Schedule) (cloud.Schedule, error)
+	UpdateSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.ScheduleChange, check func(cloud.Schedule) error) (cloud.Schedule, error)
+	DeleteSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+	// Rests are the times since from in which a schedule had instances stopped.
+	Rests(ctx context.Context, scheduleID string, from time.Time) ([]cloud.Rest, error)
+}

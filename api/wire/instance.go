@@ -26,6 +26,9 @@ type Instance struct {
 	Generation    int64    `json:"generation"`
 	Protected     bool     `json:"protected"`           // its deletion is refused
 	DeletedAt     Time     `json:"deleted_at,omitzero"` // when its deletion was asked for
+	// StoppedBy is the budget or schedule that stopped it and may start it again;
+	// absent once somebody wished something of its power.
+	StoppedBy *StoppedBy `json:"stopped_by,omitempty"`
 
 	// Seen.
 	State              string   `json:"state"`

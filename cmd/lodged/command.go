@@ -50,6 +50,7 @@ type flags struct {
 	maxImage      string
 	maxVirtual    string
 	importAllow   []string
+	webhookAllow  []string
 	networkPool   string
 
 	oidc          oidcFlags
@@ -126,6 +127,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.maxImage, "max-image", "64GiB", "largest image file that is imported")
 	fs.StringVar(&f.maxVirtual, "max-virtual", "2TiB", "largest virtual size an image may claim")
 	fs.StringSliceVar(&f.importAllow, "import-allow", nil, "networks (CIDR) that import by URL may reach although they are not public")
+	fs.StringSliceVar(&f.webhookAllow, "webhook-allow", nil, "networks (CIDR) in which webhooks may be although they are not public")
 	fs.StringVar(&f.metricsListen, "metrics-listen", "", "loopback address, as 127.0.0.1:9177, where every process of this machine may read the metrics without a token")
 	fs.BoolVar(&f.metricsOpen, "metrics-open", false, "let --metrics-listen be any address: whoever reaches it reads how much of everything there is, and no names of tenants or instances")
 	fs.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets traces by OTLP over HTTP, as http://127.0.0.1:4318 (default OTEL_EXPORTER_OTLP_ENDPOINT)")
@@ -221,14 +223,22 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if cfg.NetworkPool, err = netip.ParsePrefix(f.networkPool); err != nil || !usablePool(cfg.NetworkPool) {
 		return daemon.Config{}, fmt.Errorf("--network-pool %q: use a private IPv4 range of /24 or more, written from its first address, as 10.77.0.0/16", f.networkPool)
 	}
-	for _, a := range f.importAllow {
+	if cfg.ImportAllow, err = networks("--import-allow", f.importAllow); err != nil {
+		return daemon.Config{}, err
+	}
+	cfg.WebhookAllow, err = networks("--webhook-allow", f.webhookAllow)
+	return cfg, err
+}
+
+func networks(flag string, given []string) (out []netip.Prefix, err error) {
+	for _, a := range given {
 		p, err := netip.ParsePrefix(a)
 		if err != nil {
-			return daemon.Config{}, fmt.Errorf("--import-allow %q: use CIDR, as 192.168.1.0/24", a)
+			return nil, fmt.Errorf("%s %q: use CIDR, as 192.168.1.0/24", flag, a)
 		}
-		cfg.ImportAllow = append(cfg.ImportAllow, p)
+		out = append(out, p)
 	}
-	return cfg, nil
+	return out, nil
 }
 
 // usablePool reports whether guests can have addresses of the range: private

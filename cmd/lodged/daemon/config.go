@@ -54,6 +54,7 @@ type Config struct {
 	MaxImageBytes   int64
 	MaxVirtualBytes int64
 	ImportAllow     []netip.Prefix // targets that import by URL may reach although they are not public
+	WebhookAllow    []netip.Prefix // targets that webhooks may be at although they are not public
 	NetworkPool     netip.Prefix   // the default networks of tenants are cut out of it
 
 	Version string
