@@ -68,7 +68,7 @@ func (a *app) command() *cobra.Command {
 		cmd.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
-		a.usageCommand(), a.costCommand(), a.estimateCommand(), a.priceCommand(), a.discountCommand(), a.invoiceCommand(), a.exportCommand(), a.eventsCommand(), a.operationsCommand(), a.operationCommand(), a.imageCommand(), a.flavorCommand(), a.tenantCommand(),
+		a.usageCommand(), a.costCommand(), a.estimateCommand(), a.priceCommand(), a.discountCommand(), a.invoiceCommand(), a.exportCommand(), a.budgetCommand(), a.webhookCommand(), a.scheduleCommand(), a.eventsCommand(), a.operationsCommand(), a.operationCommand(), a.imageCommand(), a.flavorCommand(), a.tenantCommand(),
 		a.networkCommand(), a.hostCommand(), a.versionCommand(),
 	} {
 		c.GroupID = "others"

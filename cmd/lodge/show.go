@@ -133,6 +133,9 @@ func (a *app) instanceFields(in wire.Instance) writer {
 		macs = append(macs, p.MAC)
 	}
 	f.set("MAC", strings.Join(macs, ", "))
+	if in.StoppedBy != nil {
+		f.set("Stopped by", in.StoppedBy.Kind+" "+in.StoppedBy.ID)
+	}
 	if in.Protected {
 		f.set("Protected", "from deletion")
 	}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"lodge/api/wire"
+)
+
+const budgetID = "44444444-4444-4444-8444-444444444442"
+
+func TestBudgetsWebhooksAndSchedules(t *testing.T) {
+	at := func(s string) wire.Time {
+		v, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			panic(err)
+		}
+		return wire.Time{Time: v}
+	}
+	notify := wire.BudgetThreshold{Percent: 80, On: "forecast", Action: "notify"}
+	stop := wire.BudgetThreshold{Percent: 100, On: "actual", Action: "stop", GraceSeconds: 300}
+	dev := wire.Budget{ID: budgetID, TenantID: acmeID, Name: "dev", Label: "env=dev", Amount: "50", Period: "month", Thresholds: []wire.BudgetThreshold{notify, stop},
+		Crossings: []wire.BudgetCrossing{{BudgetThreshold: stop, At: at("2026-11-05T12:00:00Z"), Spent: "50", StopAt: at("2026-11-05T12:05:00Z")}}, ByOperator: true, WebhookID: priceID}
+	full := dev
+	full.Status = &wire.BudgetStatus{At: at("2026-11-05T12:00:00Z"), From: at("2026-11-01T00:00:00Z"), To: at("2026-12-01T00:00:00Z"), Currency: "EUR", Spent: "50", Forecast: "61.2",
+		NextAt: at("2026-11-25T17:21:36Z"), NextPercent: 120}
+	budgets := wire.List[wire.Budget]{Items: []wire.Budget{dev, {ID: priceID, Name: "all", Amount: "1000", Period: "day", Thresholds: []wire.BudgetThreshold{{Percent: 100, On: "actual", Action: "refuse"}}}}}
+	chat := wire.Webhook{ID: priceID, Name: "chat", URL: "https://hooks.example.com/lodge"}
+	hooks := wire.List[wire.Webhook]{Items: []wire.Webhook{chat}}
+	told, made := chat, chat
+	made.Secret = "whsec_c2VjcmV0"
+	told.Deliveries = []wire.Delivery{
+		{Type: "lodge.budget.crossed", CreatedAt: at("2026-11-05T12:00:00Z"), Attempts: 2, LastStatus: 500, LastError: "The webhook answered 500 and not 2xx.", NextAt: at("2026-11-05T12:00:15Z")},
+		{Type: "lodge.budget.lifted", CreatedAt: at("2026-11-04T12:00:00Z"), Attempts: 1, LastStatus: 204, DeliveredAt: at("2026-11-04T12:00:01Z")},
+		{Type: "lodge.budget.crossed", CreatedAt: at("2026-11-01T12:00:00Z"), Attempts: 80, LastError: "The URL's host did not answer in time.", GivenUpAt: at("2026-11-04T12:00:01Z")},
+	}
+	nights := wire.Schedule{ID: budgetID, Name: "nights", Label: "env=dev", Start: "0 7 * * 1-5", Stop: "0 20 * * 1-5", TimeZone: "Europe/Berlin", Enabled: true, Last: "start", LastAt: at("2026-11-05T06:00:00Z")}
+	next := nights
+	next.Status = &wire.ScheduleStatus{Next: "stop", NextAt: at("2026-11-05T19:00:00Z"), Saving: wire.ScheduleSaving{Currency: "EUR", From: at("2026-11-01T00:00:00Z"), Cost: "2.75"}}
+	schedules := wire.List[wire.Schedule]{Items: []wire.Schedule{nights}}
+	runGolden(t, []golden{
+		{"budget-list", "budget list", func(b *bench) { b.on("GET /v1/budgets", budgets) }},
+		{"budget-show", "budget show dev", func(b *bench) { b.on("GET /v1/budgets", budgets).on("GET /v1/budgets/"+budgetID, full) }},
+		{"budget-create", "--tenant acme budget create dev 50 -l env=dev --at 80:notify:forecast --at 100%:stop:300s --webhook chat", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("POST /v1/budgets", status{201, dev})
+		}},
+		{"budget-create-bad", "budget create dev 50 --at much", nil},
+		{"budget-set", "budget set dev 80 --webhook none", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("PATCH /v1/budgets/"+budgetID, dev)
+		}},
+		{"budget-set-nothing", "budget set dev", nil},
+		{"budget-delete", "budget delete dev", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("DELETE /v1/budgets/"+budgetID, status{204, nil})
+		}},
+		{"budget-exceeded", "create web1 --no-ssh-key", func(b *bench) {
+			b.on("POST /v1/instances", problem{Status: 409, Code: "budget_exceeded", Detail: "The budget dev (50 in a month) is used up as far as it may be."})
+		}},
+		{"webhook-list", "webhook list", func(b *bench) { b.on("GET /v1/webhooks", hooks) }},
+		{"webhook-show", "webhook show chat", func(b *bench) { b.on("GET /v1/webhooks", hooks).on("GET /v1/webhooks/"+priceID, told) }},
+		{"webhook-create", "webhook create chat https://hooks.example.com/lodge", func(b *bench) { b.on("POST /v1/webhooks", status{201, made}) }},
+		{"webhook-delete", "webhook delete chat", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("DELETE /v1/webhooks/"+priceID, status{204, nil})
+		}},
+		{"schedule-list", "schedule list", func(b *bench) { b.on("GET /v1/schedules", schedules) }},
+		{"schedule-show", "schedule show nights", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("GET /v1/schedules/"+budgetID, next)
+		}},
+		{"schedule-create", "schedule create nights -l env=dev --stop 0~20~*~*~1-5 --start 0~7~*~*~1-5 --time-zone Europe/Berlin", func(b *bench) { b.on("POST /v1/schedules", status{201, nights}) }},
+		{"schedule-set", "schedule set nights --enabled=false", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("PATCH /v1/schedules/"+budgetID, nights)
+		}},
+		{"schedule-set-nothing", "schedule set nights", nil},
+		{"schedule-delete", "schedule delete nights", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("DELETE /v1/schedules/"+budgetID, status{204, nil})
+		}},
+		{"show-stopped-by", "show web1", func(b *bench) {
+			b.on("GET /v1/instances", instances(seen("stopped", "", func(i *wire.Instance) { i.StoppedBy = &wire.StoppedBy{Kind: "budget", ID: budgetID} })))
+		}},
+	})
+}
