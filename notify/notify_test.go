@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,10 +124,9 @@ var loopback = netip.MustParsePrefix("127.0.0.0/8")
 func TestAMessageComesUntilItIsTaken(t *testing.T) {
 	r := &receiver{status: []int{500, 0, 302, 200}}
 	hang := make(chan struct{})
-	first := true
+	var calls atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if first {
-			first = false
+		if calls.Add(1) == 1 {
 			<-hang
 		}
 		r.ServeHTTP(w, req)
@@ -162,6 +162,8 @@ func TestAMessageComesUntilItIsTaken(t *testing.T) {
 	if next, err := w.sender(loopback).Send(ctx); err != nil || !next.IsZero() {
 		t.Errorf("next %v, %v", next, err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, req := range r.got {
 		id, stamp := req.Header.Get("Webhook-Id"), req.Header.Get("Webhook-Timestamp")
 		mac := hmac.New(sha256.New, w.hook.Secret)
@@ -187,15 +189,15 @@ func TestAMessageComesUntilItIsTaken(t *testing.T) {
 }
 
 func TestAPrivateAddressIsNotCalled(t *testing.T) {
-	called := false
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	var calls atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 	defer srv.Close()
 	w := told(t, srv.URL)
 	if _, err := w.sender().Send(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if m := w.last(); called || m.LastStatus != 0 || !strings.Contains(m.LastError, "loopback") {
-		t.Errorf("called %v: %+v", called, m)
+	if m := w.last(); calls.Load() > 0 || m.LastStatus != 0 || !strings.Contains(m.LastError, "loopback") {
+		t.Errorf("called %d times: %+v", calls.Load(), m)
 	}
 }
 
@@ -233,5 +235,28 @@ func TestWaitsGrowAndEnd(t *testing.T) {
 	}
 	if low, high := notify.Wait(1, 0), notify.Wait(1, 1); low != 4*time.Second || high != 6*time.Second {
 		t.Errorf("from %v to %v", low, high)
+	}
+}
+
+// unwritable takes no record.
+type unwritable struct{ *store.DB }
+
+func (unwritable) RecordDelivery(context.Context, time.Time, string, int, string, time.Time) error {
+	return cloud.Errorf(cloud.CodeDiskFull, "The disk is full.")
+}
+
+func TestWhatCannotBeWrittenDownIsNotSentAgainAtOnce(t *testing.T) {
+	r := &receiver{status: []int{200}}
+	srv := httptest.NewServer(r)
+	defer srv.Close()
+	s := told(t, srv.URL).sender(loopback)
+	s.Outbox = unwritable{s.Outbox.(*store.DB)}
+	stop, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	s.Run(stop)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.got) != 1 {
+		t.Errorf("it was sent %d times", len(r.got))
 	}
 }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -61,6 +62,7 @@ func (s *Sender) Run(ctx context.Context) {
 		next, err := s.Send(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("send to webhooks", "err", err)
+			bell = nil
 		}
 		wait := restFor
 		if err == nil && !next.IsZero() {
@@ -83,10 +85,14 @@ func (s *Sender) Send(ctx context.Context) (time.Time, error) {
 		return next, err
 	}
 	var all sync.WaitGroup
-	for _, m := range due {
-		all.Go(func() { s.try(ctx, m) })
+	failed := make([]error, len(due))
+	for i, m := range due {
+		all.Go(func() { failed[i] = s.try(ctx, m) })
 	}
 	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return next, err // what cannot be written down would be sent again at once
+	}
 	if len(due) > 0 {
 		return s.Now(), nil // there may be more
 	}
@@ -94,10 +100,10 @@ func (s *Sender) Send(ctx context.Context) (time.Time, error) {
 }
 
 // try tries one message once and writes down how it went.
-func (s *Sender) try(ctx context.Context, m cloud.Delivery) {
+func (s *Sender) try(ctx context.Context, m cloud.Delivery) error {
 	status, err := s.Poster.Post(ctx, m.URL, Headers(m.Secret, m.ID, s.Wall(), m.Body), m.Body)
 	if ctx.Err() != nil {
-		return // lodged ends; it counts for nothing
+		return nil // lodged ends; it counts for nothing
 	}
 	failed := ""
 	switch {
@@ -111,7 +117,5 @@ func (s *Sender) try(ctx context.Context, m cloud.Delivery) {
 	if failed != "" && now.Sub(m.CreatedAt) < GiveUp {
 		next = now.Add(Wait(m.Attempts+1, rand.Float64()))
 	}
-	if err := s.Outbox.RecordDelivery(ctx, now, m.ID, status, failed, next); err != nil {
-		s.Log.Error("record a delivery", "err", err)
-	}
+	return s.Outbox.RecordDelivery(ctx, now, m.ID, status, failed, next)
 }
