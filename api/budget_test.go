@@ -33,6 +33,9 @@ func TestABudgetOverHTTP(t *testing.T) {
 		t.Errorf("status %+v", got.Status)
 	}
 	tag := shown.Header.Get("ETag")
+	if dry := decoded[wire.DryRun](h.do("PATCH", path+"?dry_run=true", `{"amount":"0.01"}`).want(200)); dry.Budget == nil || len(dry.Budget.Crossings) != 2 {
+		t.Errorf("dry run: %+v", dry.Budget)
+	}
 	little := h.do("PATCH", path, `{"amount":"0.01"}`, "If-Match", tag).want(200)
 	if b = decoded[wire.Budget](little); len(b.Crossings) != 2 || b.Crossings[1].StopAt.IsZero() && b.Crossings[0].StopAt.IsZero() {
 		t.Errorf("after less: %+v", b.Crossings)

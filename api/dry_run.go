@@ -17,6 +17,7 @@ var rehearsable = map[string]bool{
 	"POST /v1/tenants": true, "DELETE /v1/tenants/{id}": true,
 	"POST /v1/users": true, "DELETE /v1/users/{user}": true,
 	"POST /v1/flavors": true, "DELETE /v1/flavors/{id}": true,
+	"POST /v1/budgets": true, "PATCH /v1/budgets/{id}": true, "DELETE /v1/budgets/{id}": true,
 }
 
 // dryRun takes dry_run out of the query, so that the handlers are the same with
@@ -83,6 +84,8 @@ func (s *server) replyRehearsal(w http.ResponseWriter, req *http.Request, c clou
 		out.User = some(wireUser(v))
 	case cloud.Flavor:
 		out.Flavor = some(wireFlavor(v))
+	case cloud.Budget:
+		out.Budget = some(wireBudget(v))
 	}
 	return reply(w, http.StatusOK, out)
 }

@@ -19,6 +19,7 @@ var takesDryRun = []string{
 	"POST /v1/instances/{id}/start", "POST /v1/instances/{id}/stop", "POST /v1/instances/{id}/reboot",
 	"POST /v1/images", "PATCH /v1/images/{id}", "DELETE /v1/images/{id}", "POST /v1/tenants", "DELETE /v1/tenants/{id}",
 	"POST /v1/users", "DELETE /v1/users/{user}", "POST /v1/flavors", "DELETE /v1/flavors/{id}",
+	"POST /v1/budgets", "PATCH /v1/budgets/{id}", "DELETE /v1/budgets/{id}",
 }
 
 // With dry_run a route gives the verdict that it gives without, and writes

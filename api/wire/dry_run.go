@@ -12,6 +12,7 @@ type DryRun struct {
 	Tenant   *Tenant   `json:"tenant,omitempty"`
 	User     *User     `json:"user,omitempty"`
 	Flavor   *Flavor   `json:"flavor,omitempty"`
+	Budget   *Budget   `json:"budget,omitempty"` // with what would be in force
 
 	Estimate Estimate `json:"estimate"`
 }
