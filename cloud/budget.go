@@ -102,6 +102,7 @@ type BudgetCrossing struct {
 type BudgetUsage struct {
 	Intervals []Interval
 	Facts     []UsageFact
+	Traffic   []Traffic
 	Prices    []Price
 	Discounts []Discount
 }

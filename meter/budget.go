@@ -27,7 +27,7 @@ func JudgeBudget(b cloud.Budget, u cloud.BudgetUsage, now time.Time) cloud.Budge
 	if end.IsZero() {
 		end = cloud.Hour(now.Add(budgetHorizon))
 	}
-	in := Input{Intervals: u.Intervals, Facts: u.Facts, Prices: u.Prices, Discounts: u.Discounts, From: s.From, To: end, Now: now}
+	in := Input{Intervals: u.Intervals, Facts: u.Facts, Traffic: u.Traffic, Prices: u.Prices, Discounts: u.Discounts, From: s.From, To: end, Now: now}
 	var labels cloud.Selector
 	if b.Selector != "" {
 		labels, _ = cloud.ParseSelector(b.Selector) // it was checked when it was written

@@ -116,6 +116,9 @@ func budgetUsage(s source, b cloud.Budget, now time.Time) (u cloud.BudgetUsage, 
 	if u.Facts, err = collect(s, scanFact, factQuery+` WHERE tenant_id = ? ORDER BY resource_id, seq`, b.TenantID); err != nil {
 		return u, err
 	}
+	if u.Traffic, err = collect(s, scanTraffic, trafficQuery+` WHERE tenant_id = ? AND ended_at > ? ORDER BY seq`, b.TenantID, stamp(from)); err != nil {
+		return u, err
+	}
 	prices, err := collect(s, scanPrice, priceQuery+` WHERE tenant_id IS NULL OR tenant_id = ? ORDER BY seq`, b.TenantID)
 	if err != nil {
 		return u, err

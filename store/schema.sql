@@ -296,7 +296,7 @@ CREATE TABLE instance (
   running_memory_mib  INTEGER NOT NULL DEFAULT 0,
   started_at          BIGINT,
   gone_at             BIGINT, protected INTEGER NOT NULL DEFAULT 0
-  CHECK (protected = 0 OR (protected = 1 AND deleted_at IS NULL)),
+  CHECK (protected = 0 OR (protected = 1 AND deleted_at IS NULL)), stopped_by TEXT NOT NULL DEFAULT '' CHECK (stopped_by IN ('', 'budget', 'schedule')), stopped_by_id TEXT NOT NULL DEFAULT '' CHECK ((stopped_by = '') = (stopped_by_id = '')),
   CHECK ((state = 'gone') = (gone_at IS NOT NULL)),
   CHECK (gone_at IS NULL OR deleted_at IS NOT NULL)
 );
@@ -1430,6 +1430,119 @@ BEFORE DELETE ON invoice_line
 BEGIN
   SELECT RAISE(ABORT, 'invoice_line: rows stay');
 END;
+
+CREATE TABLE webhook (
+  id          TEXT    NOT NULL PRIMARY KEY,
+  tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
+  name        TEXT    NOT NULL CHECK (name <> ''),
+  url         TEXT    NOT NULL CHECK (url <> ''),
+  secret      BLOB    NOT NULL CHECK (length(secret) BETWEEN 24 AND 64),
+  by_operator INTEGER NOT NULL CHECK (by_operator IN (0, 1)),
+  created_at  BIGINT  NOT NULL,
+  updated_at  BIGINT  NOT NULL,
+  revision    BIGINT  NOT NULL DEFAULT 1
+);
+
+CREATE UNIQUE INDEX webhook_name ON webhook (tenant_id, name);
+
+CREATE TABLE budget (
+  id          TEXT    NOT NULL PRIMARY KEY,
+  tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
+  name        TEXT    NOT NULL CHECK (name <> ''),
+  selector    TEXT    NOT NULL,
+  amount      TEXT    NOT NULL CHECK (amount <> '' AND amount NOT GLOB '*[^0-9.]*'),
+  period      TEXT    NOT NULL CHECK (period IN ('day', 'month', 'total')),
+  thresholds  TEXT    NOT NULL,
+  webhook_id  TEXT    REFERENCES webhook (id),
+  by_operator INTEGER NOT NULL CHECK (by_operator IN (0, 1)),
+  generation  BIGINT  NOT NULL DEFAULT 1,
+  created_at  BIGINT  NOT NULL,
+  updated_at  BIGINT  NOT NULL,
+  revision    BIGINT  NOT NULL DEFAULT 1
+);
+
+CREATE UNIQUE INDEX budget_name ON budget (tenant_id, name);
+
+CREATE INDEX budget_by_webhook ON budget (webhook_id);
+
+CREATE TABLE budget_crossing (
+  budget_id  TEXT    NOT NULL REFERENCES budget (id) ON DELETE CASCADE,
+  tenant_id  TEXT    NOT NULL,
+  generation BIGINT  NOT NULL,
+  period     BIGINT  NOT NULL,
+  rule       TEXT    NOT NULL,
+  percent    INTEGER NOT NULL,
+  basis      TEXT    NOT NULL CHECK (basis IN ('actual', 'forecast')),
+  action     TEXT    NOT NULL CHECK (action IN ('notify', 'refuse', 'stop')),
+  grace      BIGINT  NOT NULL,
+  at         BIGINT  NOT NULL,
+  until      BIGINT,
+  spent      TEXT    NOT NULL,
+  stop_at    BIGINT  CHECK ((stop_at IS NOT NULL) = (action = 'stop')),
+  stopped_at BIGINT,
+  lifted_at  BIGINT,
+  UNIQUE (budget_id, period, rule, generation)
+);
+
+CREATE UNIQUE INDEX budget_crossing_once ON budget_crossing (budget_id, rule) WHERE lifted_at IS NULL;
+
+CREATE INDEX budget_refusing ON budget_crossing (tenant_id) WHERE lifted_at IS NULL AND action <> 'notify';
+
+CREATE TABLE webhook_delivery (
+  seq          INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  id           TEXT    NOT NULL UNIQUE,
+  webhook_id   TEXT    NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+  type         TEXT    NOT NULL,
+  body         TEXT    NOT NULL,
+  created_at   BIGINT  NOT NULL,
+  attempts     INTEGER NOT NULL DEFAULT 0,
+  last_at      BIGINT,
+  last_status  INTEGER NOT NULL DEFAULT 0,
+  last_error   TEXT    NOT NULL DEFAULT '',
+  next_at      BIGINT,
+  delivered_at BIGINT,
+  given_up_at  BIGINT,
+  CHECK ((next_at IS NULL) = (delivered_at IS NOT NULL OR given_up_at IS NOT NULL))
+);
+
+CREATE INDEX webhook_delivery_due ON webhook_delivery (next_at) WHERE next_at IS NOT NULL;
+
+CREATE INDEX webhook_delivery_by_webhook ON webhook_delivery (webhook_id, seq);
+
+CREATE INDEX instance_stopped_by ON instance (stopped_by_id) WHERE stopped_by_id <> '';
+
+CREATE TABLE schedule (
+  id          TEXT    NOT NULL PRIMARY KEY,
+  tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
+  name        TEXT    NOT NULL CHECK (name <> ''),
+  selector    TEXT    NOT NULL,
+  start_cron  TEXT    NOT NULL CHECK (start_cron <> ''),
+  stop_cron   TEXT    NOT NULL CHECK (stop_cron <> ''),
+  zone        TEXT    NOT NULL CHECK (zone <> ''),
+  enabled     INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+  -- applied is what its last time said, '' before the first; times after
+  -- checked_at are still to come.
+  applied     TEXT    NOT NULL DEFAULT '' CHECK (applied IN ('', 'start', 'stop')),
+  applied_at  BIGINT,
+  checked_at  BIGINT  NOT NULL,
+  created_at  BIGINT  NOT NULL,
+  updated_at  BIGINT  NOT NULL,
+  revision    BIGINT  NOT NULL DEFAULT 1
+);
+
+CREATE UNIQUE INDEX schedule_name ON schedule (tenant_id, name);
+
+CREATE TABLE schedule_rest (
+  seq         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  schedule_id TEXT    NOT NULL REFERENCES schedule (id) ON DELETE CASCADE,
+  instance_id TEXT    NOT NULL REFERENCES instance (id),
+  from_at     BIGINT  NOT NULL,
+  until_at    BIGINT
+);
+
+CREATE UNIQUE INDEX schedule_rest_open ON schedule_rest (instance_id) WHERE until_at IS NULL;
+
+CREATE INDEX schedule_rest_by_schedule ON schedule_rest (schedule_id, from_at);
 
 CREATE TABLE usage_sink (
   url       TEXT    NOT NULL PRIMARY KEY CHECK (url <> ''),
