@@ -50,6 +50,14 @@ var actions = map[string]string{
 	"POST /v1/prices/{id}/end":               "price.end",
 	"POST /v1/discounts":                     "discount.create",
 	"POST /v1/discounts/{id}/end":            "discount.end",
+	"POST /v1/budgets":                       "budget.create",
+	"PATCH /v1/budgets/{id}":                 "budget.update",
+	"DELETE /v1/budgets/{id}":                "budget.delete",
+	"POST /v1/schedules":                     "schedule.create",
+	"PATCH /v1/schedules/{id}":               "schedule.update",
+	"DELETE /v1/schedules/{id}":              "schedule.delete",
+	"POST /v1/webhooks":                      "webhook.create",
+	"DELETE /v1/webhooks/{id}":               "webhook.delete",
 	"POST /v1/estimates":                     "estimate.make", // which changes nothing: only what was refused is there
 }
 
@@ -66,7 +74,7 @@ func actionOf(rt route) string {
 // knownAction refuses a word that no entry of the audit log has: an empty list
 // would look as if nothing had happened.
 func knownAction(action string) error {
-	known := append(slices.Collect(maps.Values(actions)), actionDropped)
+	known := append(slices.Collect(maps.Values(actions)), actionDropped, "budget.act", "schedule.start", "schedule.stop") // the last ones are lodge's own
 	method, path, isRoute := strings.Cut(action, " ")
 	isRoute = isRoute && slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, method) &&
 		strings.HasPrefix(path, "/") // a read that was refused, and what failed before it had a word

@@ -37,7 +37,9 @@ var (
 const (
 	hostID = "11111111-1111-4111-8111-111111111111"
 	guests = 12
-	hours  = 9
+	// perHour is how many events an hour has: four slots of each guest, the image they are made of, and the end.
+	perHour = guests*4 + 2
+	hours   = 9
 )
 
 // ledgerAt makes a database with closed hours of some guests.
@@ -198,7 +200,7 @@ func sent(t *testing.T, db *store.DB, s *export.Sender, url string) {
 func TestEveryClosedHourIsSentOnce(t *testing.T) {
 	db := ledgerAt(t, filepath.Join(t.TempDir(), "lodge.db"))
 	want := expected(t, db)
-	if len(want) != hours*(guests*4+1) {
+	if len(want) != hours*(perHour) {
 		t.Fatalf("%d events", len(want))
 	}
 	for batch, media := range map[int]string{1: "application/cloudevents+json", 7: "application/cloudevents-batch+json", 1000: "application/cloudevents-batch+json"} {
@@ -336,7 +338,7 @@ func TestACorrectionIsANewEvent(t *testing.T) {
 	for _, e := range r.got {
 		revisions[e.Data["revision"].(float64)]++
 	}
-	if len(r.ids()) != before+guests*4+1 || revisions[2] != guests*4+1 {
+	if len(r.ids()) != before+perHour || revisions[2] != perHour {
 		t.Errorf("%d events, %d before, %v", len(r.ids()), before, revisions)
 	}
 }
