@@ -81,6 +81,21 @@ func knownAction(action string) error {
 	if action == "" || isRoute || slices.Contains(known, action) {
 		return nil
 	}
-	slices.Sort(known)
-	return invalid("action", "There is no action %s; there are %s.", quote(action), strings.Join(slices.Compact(known), ", "))
+	// The words of the noun that was named, else the nouns: all of them would be no
+	// sentence any more.
+	noun, _, _ := strings.Cut(action, ".")
+	var near, nouns []string
+	for _, k := range known {
+		of, _, _ := strings.Cut(k, ".")
+		nouns = append(nouns, of)
+		if of == noun {
+			near = append(near, k)
+		}
+	}
+	said, list := "there are", near
+	if len(near) == 0 {
+		said, list = "each begins with what it is done to:", nouns
+	}
+	slices.Sort(list)
+	return invalid("action", "There is no action %s; %s %s.", quote(action), said, strings.Join(slices.Compact(list), ", "))
 }
