@@ -28,8 +28,8 @@ test: ## every test, on real libvirt and QEMU (as root)
 bench: ## figures of docs/performance.md, ratios side by side (as root)
 	scripts/bench
 
-sim: ## the simulations with N (200) random seeds; SEED=n replays one, SIM=TestSimulationOfAYear picks one
-	LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${N:-$${RUNS:-200}} $(GO) test $(TAGS) -count=1 -timeout 120m -run '$(SIM)' ./reconcile/... ./cmd/lodged/daemon
+sim: ## the simulations with N (200) random seeds; SEED=n ZONE=z replays one, SIM=TestSimulationOfAYear picks one
+	LODGE_SIM_ZONE=$${ZONE:-$$(shuf -n 1 -e UTC America/New_York Australia/Lord_Howe Asia/Kathmandu Europe/Berlin Pacific/Apia)} LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${N:-$${RUNS:-200}} $(GO) test $(TAGS) -count=1 -timeout 120m -run '$(SIM)' ./reconcile/... ./cmd/lodged/daemon
 
 fuzz: ## every fuzz test for FUZZTIME (default 30s) each
 	@for p in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \

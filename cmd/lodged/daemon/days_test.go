@@ -37,7 +37,7 @@ func TestSimulationOfDays(t *testing.T) {
 		for _, seed := range seeds(t, fixed(2), 10) {
 			name := map[bool]string{false: "told", true: "blind"}[blind]
 			t.Run(fmt.Sprintf("%s seed %d", name, seed), func(t *testing.T) {
-				localZone(t, seed)
+				replay(t, seed)
 				synctest.Test(t, func(t *testing.T) { someDays(t, seed, blind) })
 			})
 		}

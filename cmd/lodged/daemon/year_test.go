@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -93,25 +94,22 @@ func replay(t *testing.T, seed uint64) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			name, _, _ := strings.Cut(t.Name(), "/")
-			t.Logf("replay with: make sim SIM=%s SEED=%d", name, seed)
+			t.Logf("replay with: make sim SIM=%s SEED=%d ZONE=%s", name, seed, zone)
 		}
 	})
 }
 
-// zones are zones of processes; none of them may matter.
-var zones = []string{"UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Europe/Berlin", "Pacific/Apia"}
+// zone is the time zone of this test's process, which must not matter: one with a
+// summer time of half an hour, or what LODGE_SIM_ZONE says. It is set before
+// anything else runs, for all of a process read it without a lock.
+var zone = cmp.Or(os.Getenv("LODGE_SIM_ZONE"), "Australia/Lord_Howe")
 
-// localZone sets the zone of the process for a test.
-func localZone(t *testing.T, seed uint64) {
-	t.Helper()
-	replay(t, seed)
-	zone, err := time.LoadLocation(zones[seed%uint64(len(zones))])
+func init() {
+	loc, err := time.LoadLocation(zone)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	was := time.Local
-	time.Local = zone
-	t.Cleanup(func() { time.Local = was })
+	time.Local = loc
 }
 
 // clocks are the clocks of a machine that a test turns.
@@ -159,7 +157,7 @@ var (
 )
 
 func newYear(t *testing.T, seed uint64, from time.Time, span time.Duration, lives int) *year {
-	localZone(t, seed)
+	replay(t, seed)
 	dir, err := os.MkdirTemp(memoryDir(), "lodge-year-")
 	if err != nil {
 		t.Fatal(err)
