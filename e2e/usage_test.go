@@ -9,7 +9,7 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 )
 
-// used is what the ledger says of one instance, read from the file past lodge,
+// used is what the ledger says of one instance while it ran, read from the file past lodge,
 // and checked against what the API answers.
 type used struct {
 	instance  time.Duration // time
@@ -29,7 +29,9 @@ func (l *lab) usage(id string) used {
 	defer db.Close()
 	rows, err := db.Query(`
 		SELECT meter, amount, started_at, COALESCE(ended_at, 0), evidence
-		FROM usage_interval WHERE resource_id = ? ORDER BY seq`, id)
+		FROM usage_interval
+		WHERE resource_id = ? AND (meter = 'disk' OR state IN ('running', 'paused'))
+		ORDER BY seq`, id)
 	if err != nil {
 		l.t.Fatal(err)
 	}
