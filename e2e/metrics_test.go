@@ -231,7 +231,7 @@ func alerts(t *testing.T) []string {
 }
 
 func TestMetricsShowWhatIsAmiss(t *testing.T) {
-	l := newLab(t, "--otlp-endpoint", sink.New(t).URL)
+	l := newLab(t, "--otlp-endpoint", sink.New(t).URL, "--usage-sink", sink.New(t).URL+"/usage")
 	l.importTiny()
 	id := l.tiny("a")
 	lag := func(s scraped) float64 {
