@@ -86,16 +86,7 @@ func TestTheReferenceShowsEveryOperationAndNeedsNothingElse(t *testing.T) {
 // A real browser draws it and has nothing to complain of: a style that the policy
 // forbids or a file that it wants to fetch would be in its console.
 func TestTheReferenceInABrowser(t *testing.T) {
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			chromium = path
-			break
-		}
-	}
-	if chromium == "" {
-		t.Skip("needs a browser: apt-get install chromium")
-	}
+	chromium := chromium(t)
 	srv := httptest.NewServer(newFront(t))
 	t.Cleanup(srv.Close)
 	for _, size := range []string{"390,844", "1400,900"} {
