@@ -188,18 +188,8 @@ func scanTrafficSum(rows *sql.Rows) (s cloud.TrafficSum, err error) {
 }
 
 func (d *DB) trafficWhere(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) (w where, err error) {
-	tenantID, err := scope(c, f.TenantID)
-	if err != nil {
+	if w, err = metered(d.read(ctx), c, f); err != nil {
 		return w, err
-	}
-	if err := refuseUnknown(d.read(ctx), c, tenantID, f.InstanceID); err != nil {
-		return w, err
-	}
-	if tenantID != "" {
-		w.and("tenant_id = ?", tenantID)
-	}
-	if f.InstanceID != "" {
-		w.and("resource_id = ?", f.InstanceID)
 	}
 	if !f.From.IsZero() {
 		w.and("ended_at > ?", stamp(f.From))

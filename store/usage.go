@@ -205,20 +205,10 @@ func (t *tx) openInterval(tenantID, resourceID, resource string, o cloud.Opening
 // Returns CodeNotFound when the filter names a tenant or an instance that never
 // was or that the caller may not see.
 func (d *DB) UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error) {
-	tenantID, err := scope(c, f.TenantID)
-	if err != nil {
-		return nil, err
-	}
 	s := d.read(ctx)
-	if err := refuseUnknown(s, c, tenantID, f.InstanceID); err != nil {
+	w, err := metered(s, c, f)
+	if err != nil {
 		return nil, fail("read usage", err)
-	}
-	var w where
-	if tenantID != "" {
-		w.and("tenant_id = ?", tenantID)
-	}
-	if f.InstanceID != "" {
-		w.and("resource_id = ?", f.InstanceID)
 	}
 	if !f.To.IsZero() {
 		w.and("started_at < ?", stamp(f.To))
@@ -228,6 +218,25 @@ func (d *DB) UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFi
 	}
 	intervals, err := collect(s, scanInterval, intervalQuery+w.String()+` ORDER BY seq`, w.args...)
 	return intervals, fail("read usage", err)
+}
+
+// metered narrows rows of the ledger to the tenant and the instance of f, whose
+// period each kind of row reads in its own way.
+func metered(s source, c cloud.Caller, f cloud.UsageFilter) (w where, err error) {
+	tenantID, err := scope(c, f.TenantID)
+	if err != nil {
+		return w, err
+	}
+	if err := refuseUnknown(s, c, tenantID, f.InstanceID); err != nil {
+		return w, err
+	}
+	if tenantID != "" {
+		w.and("tenant_id = ?", tenantID)
+	}
+	if f.InstanceID != "" {
+		w.and("resource_id = ?", f.InstanceID)
+	}
+	return w, nil
 }
 
 func refuseUnknown(s source, c cloud.Caller, tenantID, instanceID string) error {

@@ -99,20 +99,10 @@ func imageFact(i cloud.Image) cloud.UsageFact {
 // by resource and in order: all that began before f.To, so also what held at
 // f.From. Returns CodeNotFound as UsageIntervals does.
 func (d *DB) UsageFacts(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.UsageFact, error) {
-	tenantID, err := scope(c, f.TenantID)
-	if err != nil {
-		return nil, err
-	}
 	s := d.read(ctx)
-	if err := refuseUnknown(s, c, tenantID, f.InstanceID); err != nil {
+	w, err := metered(s, c, f)
+	if err != nil {
 		return nil, fail("read usage", err)
-	}
-	var w where
-	if tenantID != "" {
-		w.and("tenant_id = ?", tenantID)
-	}
-	if f.InstanceID != "" {
-		w.and("resource_id = ?", f.InstanceID)
 	}
 	if !f.To.IsZero() {
 		w.and("since < ?", stamp(f.To))

@@ -66,38 +66,26 @@ func scanSeal(rows *sql.Rows) (s cloud.UsageSeal, err error) {
 // sealOld covers what a lodge without the chain has left: called once, when the
 // schema has got it. Rows written since are covered by their own transactions.
 func (t *tx) sealOld() error {
-	ivs, err := collect(t, scanInterval, intervalQuery+`
-		WHERE ended_at IS NOT NULL
-		  AND NOT EXISTS (SELECT 1 FROM usage_seal s WHERE s.kind = 'interval' AND s.ref = usage_interval.seq)
-		ORDER BY seq`)
+	l := ledger{t.sql, t.ctx}
+	type link struct {
+		kind cloud.SealKind
+		ref  int64
+	}
+	var old []link
+	err := l.Unsealed(func(kind cloud.SealKind, ref int64) error {
+		old = append(old, link{kind, ref})
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for _, iv := range ivs {
-		if err := t.seal(cloud.SealInterval, iv.Seq, iv.Sealed()); err != nil {
-			return fmt.Errorf("seal interval %d: %w", iv.Seq, err)
+	for _, k := range old {
+		row, err := l.sealed(k.kind, k.ref)
+		if err == nil {
+			err = t.seal(k.kind, k.ref, row)
 		}
-	}
-	drops, err := collect(t, scanDrop, dropQuery+`
-		WHERE NOT EXISTS (SELECT 1 FROM usage_seal s WHERE s.kind = 'drop' AND s.ref = usage_drop.seq)
-		ORDER BY seq`)
-	if err != nil {
-		return err
-	}
-	for _, d := range drops {
-		if err := t.seal(cloud.SealDrop, d.Seq, d.Sealed()); err != nil {
-			return fmt.Errorf("seal drop %d: %w", d.Seq, err)
-		}
-	}
-	facts, err := collect(t, scanFact, factQuery+`
-		WHERE NOT EXISTS (SELECT 1 FROM usage_seal s WHERE s.kind = 'fact' AND s.ref = usage_fact.seq)
-		ORDER BY seq`)
-	if err != nil {
-		return err
-	}
-	for _, f := range facts {
-		if err := t.seal(cloud.SealFact, f.Seq, f.Sealed()); err != nil {
-			return fmt.Errorf("seal fact %d: %w", f.Seq, err)
+		if err != nil {
+			return fmt.Errorf("seal %s %d: %w", k.kind, k.ref, err)
 		}
 	}
 	return nil
