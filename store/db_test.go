@@ -15,7 +15,7 @@ import (
 	"lodge/store"
 )
 
-var update = flag.Bool("update", false, "write schema.sql anew")
+var update = flag.Bool("update", false, "write schema.sql and the golden files anew")
 
 // raw opens the file beside the store, as another program would.
 func raw(t testing.TB, path string) *sql.DB {
