@@ -110,7 +110,7 @@ func (d *DB) BudgetUsage(ctx context.Context, b cloud.Budget, now time.Time) (cl
 func budgetUsage(s source, b cloud.Budget, now time.Time) (u cloud.BudgetUsage, err error) {
 	from, _ := b.Of(now)
 	from = cloud.Month(from).Add(-cloud.MaxMinimumSeconds * time.Second)
-	if u.Intervals, err = collect(s, scanInterval, intervalQuery+` WHERE tenant_id = ? AND (ended_at IS NULL OR ended_at > ?) ORDER BY seq`, b.TenantID, stamp(from)); err != nil {
+	if u.Intervals, err = intervalsDuring(s, b.TenantID, from, time.Time{}); err != nil {
 		return u, err
 	}
 	if u.Facts, err = collect(s, scanFact, factQuery+` WHERE tenant_id = ? ORDER BY resource_id, seq`, b.TenantID); err != nil {

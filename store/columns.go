@@ -152,6 +152,8 @@ func collect[T any](s source, scan func(*sql.Rows) (T, error), query string, arg
 	return out, rows.Err()
 }
 
+func scanText(rows *sql.Rows) (text string, err error) { return text, rows.Scan(&text) }
+
 // one scans the only row of a query; found is false when there is none.
 func one[T any](s source, scan func(*sql.Rows) (T, error), query string, args ...any) (v T, found bool, err error) {
 	all, err := collect(s, scan, query, args...)

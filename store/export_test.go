@@ -121,3 +121,11 @@ func Term(sel cloud.Selector, sort cloud.Sort, found ...int) int {
 
 // AtStatement calls f before every statement that writes and before every commit.
 func AtStatement(f func()) { atStatement = f }
+
+// The queries whose plans are tested.
+const (
+	OpenQuery        = openQuery
+	LastEndQuery     = lastEndQuery
+	DuringQuery      = duringQuery
+	DuringQueryOfAll = duringQueryOfAll
+)

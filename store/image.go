@@ -164,7 +164,7 @@ func (t *tx) createImage(n cloud.NewImage) error {
 	if err := t.insertImage(n); err != nil {
 		return err
 	}
-	err := t.fact(cloud.UsageFact{TenantID: n.TenantID, Kind: cloud.KindImage, ResourceID: n.ID, Name: n.Name, Labels: n.Labels})
+	err := t.firstFact(cloud.UsageFact{TenantID: n.TenantID, Kind: cloud.KindImage, ResourceID: n.ID, Name: n.Name, Labels: n.Labels})
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.fact(instanceFact(k.instance)); err != nil {
+	if err := t.firstFact(instanceFact(k.instance)); err != nil {
 		return nil, err
 	}
 	return k, t.beginOperation(cloud.InstanceOperation(cloud.OperationInstanceCreate, cloud.Instance{}, k.instance))

@@ -178,11 +178,7 @@ func ledgerPart(s source, tenantID string, from, to time.Time) (p cloud.LedgerPa
 		return p, err
 	}
 	from, to = cloud.ChargeWindow(from, to)
-	if p.Intervals, err = collect(s, scanInterval, intervalQuery+`
-		WHERE tenant_id = ?
-		  AND started_at < ?
-		  AND (ended_at IS NULL OR ended_at > ?)
-		ORDER BY seq`, tenantID, stamp(to), stamp(from)); err != nil {
+	if p.Intervals, err = intervalsDuring(s, tenantID, from, to); err != nil {
 		return p, err
 	}
 	if p.Facts, err = collect(s, scanFact, factQuery+`

@@ -468,8 +468,6 @@ CREATE UNIQUE INDEX usage_interval_open ON usage_interval (resource_id, slot, me
 
 CREATE INDEX usage_interval_by_slot ON usage_interval (resource_id, slot, meter, started_at);
 
-CREATE INDEX usage_interval_by_tenant ON usage_interval (tenant_id, started_at);
-
 CREATE TABLE usage_drop (
   seq         BIGINT  NOT NULL PRIMARY KEY,
   tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
@@ -480,21 +478,6 @@ CREATE TABLE usage_drop (
   started_at  BIGINT  NOT NULL,
   dropped_at  BIGINT  NOT NULL CHECK (dropped_at <= started_at)
 );
-
-CREATE TRIGGER usage_interval_no_overlap
-BEFORE INSERT ON usage_interval
-WHEN EXISTS (
-  SELECT 1
-  FROM usage_interval u
-  WHERE u.resource_id = NEW.resource_id
-    AND u.slot = NEW.slot
-    AND u.meter = NEW.meter
-    AND (u.ended_at IS NULL OR u.ended_at > NEW.started_at)
-    AND (NEW.ended_at IS NULL OR u.started_at < NEW.ended_at)
-)
-BEGIN
-  SELECT RAISE(ABORT, 'usage_interval: overlaps an interval of the same meter');
-END;
 
 CREATE TRIGGER usage_interval_close_once
 BEFORE UPDATE ON usage_interval
@@ -1029,10 +1012,6 @@ BEGIN
   SELECT RAISE(ABORT, 'usage_seal: rows stay');
 END;
 
-CREATE INDEX usage_interval_by_end ON usage_interval (ended_at, started_at);
-
-CREATE INDEX usage_interval_open_by_tenant ON usage_interval (tenant_id) WHERE ended_at IS NULL;
-
 CREATE TABLE usage_traffic (
   seq           INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   tenant_id     TEXT    NOT NULL REFERENCES tenant (id),
@@ -1560,4 +1539,36 @@ WHEN NEW.hour_seq < OLD.hour_seq
   OR NEW.url <> OLD.url
 BEGIN
   SELECT RAISE(ABORT, 'usage_sink: it only goes forward');
+END;
+
+CREATE INDEX usage_interval_by_tenant ON usage_interval (tenant_id, ended_at, started_at);
+
+CREATE TRIGGER usage_interval_no_overlap
+BEFORE INSERT ON usage_interval
+WHEN EXISTS (
+  SELECT 1
+  FROM usage_interval u
+  WHERE u.resource_id = NEW.resource_id
+    AND u.slot = NEW.slot
+    AND u.meter = NEW.meter
+    AND u.started_at >= NEW.started_at
+    AND u.started_at < COALESCE(NEW.ended_at, 9223372036854775807)
+)
+OR EXISTS (
+  SELECT 1
+  FROM (
+    SELECT u.ended_at
+    FROM usage_interval u
+    WHERE u.resource_id = NEW.resource_id
+      AND u.slot = NEW.slot
+      AND u.meter = NEW.meter
+      AND u.started_at < NEW.started_at
+    ORDER BY u.started_at DESC
+    LIMIT 1
+  ) p
+  WHERE p.ended_at IS NULL
+    OR p.ended_at > NEW.started_at
+)
+BEGIN
+  SELECT RAISE(ABORT, 'usage_interval: overlaps an interval of the same meter');
 END;

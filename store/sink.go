@@ -64,7 +64,7 @@ func (d *DB) NextSinkHour(ctx context.Context, url string) (h cloud.SinkHour, fo
 	if err != nil || waits {
 		return h, false, fail("next hour to send", err)
 	}
-	h.Intervals, err = intervalsOfHour(s, h.TenantID, h.Hour)
+	h.Intervals, err = intervalsDuring(s, h.TenantID, h.Hour, h.Hour.Add(time.Hour))
 	return h, err == nil, fail("next hour to send", err)
 }
 

@@ -32,8 +32,8 @@ type tx struct {
 	begun []string // operations that the caller may follow
 	ended []string // operations whose waiters are woken after the commit
 
-	floor int64 // nothing is written with an earlier time
-	chain chain // the end of the ledger's chain
+	floor  int64      // nothing is written with an earlier time
+	ledger ledgerEnds // of the ledger, as far as it goes
 
 	evented map[string]bool // tenants that events were written for
 }
@@ -79,6 +79,13 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	return res.LastInsertId()
+}
+
+// returning runs a statement that writes, and returns the whole numbers that it
+// gives for its rows.
+func (t *tx) returning(query string, args ...any) ([]int64, error) {
+	atStatement()
+	return collect(t, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, query, args...)
 }
 
 // write runs f in one immediate transaction and commits when f returns nil.

@@ -1,8 +1,9 @@
 package store
 
 import (
-	"context"
 	"database/sql"
+	"slices"
+	"strings"
 	"time"
 
 	"lodge/cloud"
@@ -42,11 +43,15 @@ func scanInterval(rows *sql.Rows) (iv cloud.Interval, err error) {
 	return iv, err
 }
 
-func openIntervals(s source, resourceID string) ([]cloud.Interval, error) {
-	return collect(s, scanInterval, intervalQuery+`
+// openQuery reads what a resource has open. It names the index, because without,
+// the whole history of the resource is read.
+const openQuery = intervalQuery + ` INDEXED BY usage_interval_open
 		WHERE resource_id = ?
 		  AND ended_at IS NULL
-		ORDER BY seq`, resourceID)
+		ORDER BY seq`
+
+func openIntervals(s source, resourceID string) ([]cloud.Interval, error) {
+	return collect(s, scanInterval, openQuery, resourceID)
 }
 
 // writeMeters writes a change of the open intervals of one resource.
@@ -56,33 +61,39 @@ func (t *tx) writeMeters(tenantID, resourceID, resource string, ch cloud.MeterCh
 			return err
 		}
 	}
-	for _, iv := range ch.Close {
-		if err := t.closeInterval(iv); err != nil {
-			return err
-		}
+	if err := t.closeIntervals(ch.Close); err != nil {
+		return err
 	}
-	for _, o := range ch.Open {
-		if err := t.openInterval(tenantID, resourceID, resource, o); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.openAll(tenantID, resourceID, resource, ch.Open)
 }
 
-// closeInterval closes a row once and covers it.
-func (t *tx) closeInterval(iv cloud.Interval) error {
+// closeIntervals closes rows of one tenant that end at one instant, each once, and
+// covers them.
+func (t *tx) closeIntervals(ivs []cloud.Interval) error {
+	if len(ivs) == 0 {
+		return nil
+	}
+	args := []any{stamp(ivs[0].EndedAt), string(ivs[0].Evidence)}
+	for _, iv := range ivs {
+		args = append(args, iv.Seq)
+	}
 	_, err := t.exec(`
 		UPDATE usage_interval
 		SET ended_at = ?,
 		    evidence = ?
-		WHERE seq = ?`, stamp(iv.EndedAt), string(iv.Evidence), iv.Seq)
+		WHERE seq IN (?`+strings.Repeat(", ?", len(ivs)-1)+`)`, args...)
 	if err != nil {
 		return err
 	}
-	if err := t.recountFrom(iv.TenantID, iv.EndedAt); err != nil {
+	if err := t.recountFrom(ivs[0].TenantID, ivs[0].EndedAt); err != nil {
 		return err
 	}
-	return t.seal(cloud.SealInterval, iv.Seq, iv.Sealed())
+	for _, iv := range ivs {
+		if err := t.seal(cloud.SealInterval, iv.Seq, iv.Sealed()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropInterval removes an open interval that would have no length, after it was
@@ -155,24 +166,32 @@ func scanDrop(rows *sql.Rows) (d cloud.UsageDrop, err error) {
 	return d, err
 }
 
-// openInterval opens an interval, or where the last one of the meter ended when
-// that is later: time is never counted twice.
-func (t *tx) openInterval(tenantID, resourceID, resource string, o cloud.Opening) error {
-	var last sql.NullInt64
-	err := t.row(`
-		SELECT MAX(ended_at)
+// lastEndQuery is where the last interval of a meter ended. Intervals of a meter do
+// not overlap, so the one that began last ended last.
+const lastEndQuery = `
+		SELECT ended_at
 		FROM usage_interval
 		WHERE resource_id = ?
 		  AND slot = ?
-		  AND meter = ?`, resourceID, o.Slot, string(o.Meter)).Scan(&last)
-	if err != nil {
-		return err
+		  AND meter = ?
+		ORDER BY started_at DESC
+		LIMIT 1`
+
+// openAll opens intervals of one resource, each where it begins, or where the last
+// one of the meter ended when that is later: time is never counted twice. One
+// statement opens them all, for this is what a create waits for.
+func (t *tx) openAll(tenantID, resourceID, resource string, all []cloud.Opening) error {
+	if len(all) == 0 {
+		return nil
 	}
-	from := max(o.From.UnixMilli(), t.floor)
-	if last.Valid {
-		from = max(from, last.Int64)
+	const row = `(?, ?, ?, ?, ?, ?, ?, MAX(?, COALESCE((` + lastEndQuery + `), 0)))`
+	var args []any
+	for _, o := range all {
+		args = append(args,
+			tenantID, resourceID, resource, o.Slot, string(o.Meter), o.Amount, string(o.State),
+			max(o.From.UnixMilli(), t.floor), resourceID, o.Slot, string(o.Meter))
 	}
-	_, err = t.exec(`
+	began, err := t.returning(`
 		INSERT INTO usage_interval (
 		  tenant_id,
 		  resource_id,
@@ -182,80 +201,10 @@ func (t *tx) openInterval(tenantID, resourceID, resource string, o cloud.Opening
 		  amount,
 		  state,
 		  started_at
-		) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		tenantID,
-		resourceID,
-		resource,
-		o.Slot,
-		string(o.Meter),
-		o.Amount,
-		string(o.State),
-		from,
-	)
+		) VALUES `+row+strings.Repeat(", "+row, len(all)-1)+`
+		RETURNING started_at`, args...)
 	if err != nil {
 		return err
 	}
-	return t.recountFrom(tenantID, time.UnixMilli(from))
-}
-
-// UsageIntervals returns the intervals of the ledger that touch [f.From, f.To),
-// in the order they were opened; a zero time does not narrow. Tombstones and
-// deleted tenants keep theirs. The ends are not cut to the period.
-//
-// Returns CodeNotFound when the filter names a tenant or an instance that never
-// was or that the caller may not see.
-func (d *DB) UsageIntervals(ctx context.Context, c cloud.Caller, f cloud.UsageFilter) ([]cloud.Interval, error) {
-	s := d.read(ctx)
-	w, err := metered(s, c, f)
-	if err != nil {
-		return nil, fail("read usage", err)
-	}
-	if !f.To.IsZero() {
-		w.and("started_at < ?", stamp(f.To))
-	}
-	if !f.From.IsZero() {
-		w.and("(ended_at IS NULL OR ended_at > ?)", stamp(f.From))
-	}
-	intervals, err := collect(s, scanInterval, intervalQuery+w.String()+` ORDER BY seq`, w.args...)
-	return intervals, fail("read usage", err)
-}
-
-// metered narrows rows of the ledger to the tenant and the instance of f, whose
-// period each kind of row reads in its own way.
-func metered(s source, c cloud.Caller, f cloud.UsageFilter) (w where, err error) {
-	tenantID, err := scope(c, f.TenantID)
-	if err != nil {
-		return w, err
-	}
-	if err := refuseUnknown(s, c, tenantID, f.InstanceID); err != nil {
-		return w, err
-	}
-	if tenantID != "" {
-		w.and("tenant_id = ?", tenantID)
-	}
-	if f.InstanceID != "" {
-		w.and("resource_id = ?", f.InstanceID)
-	}
-	return w, nil
-}
-
-func refuseUnknown(s source, c cloud.Caller, tenantID, instanceID string) error {
-	if tenantID != "" {
-		known, err := exists(s, `SELECT 1 FROM tenant WHERE id = ?`, tenantID)
-		if err != nil {
-			return err
-		}
-		if !known {
-			return noTenant(tenantID)
-		}
-	}
-	if instanceID == "" {
-		return nil
-	}
-	var owner string
-	err := s.row(`SELECT tenant_id FROM instance WHERE id = ?`, instanceID).Scan(&owner)
-	if err == sql.ErrNoRows || (err == nil && !c.Sees(owner)) {
-		return cloud.Errorf(cloud.CodeNotFound, "There is no instance %q and there never was one that you may see; usage is kept by id.", instanceID)
-	}
-	return err
+	return t.recountFrom(tenantID, time.UnixMilli(slices.Min(began)))
 }

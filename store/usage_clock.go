@@ -123,8 +123,9 @@ func lastRow(s source) (time.Time, error) {
 	var ended, began sql.NullInt64
 	err := s.row(`
 		SELECT
-		  (SELECT MAX(ended_at) FROM usage_interval),
-		  (SELECT MAX(started_at) FROM usage_interval WHERE ended_at IS NULL)`).Scan(&ended, &began)
+		  MAX((SELECT MAX(ended_at) FROM usage_interval WHERE tenant_id = t.id)),
+		  MAX((SELECT MAX(started_at) FROM usage_interval WHERE tenant_id = t.id AND ended_at IS NULL))
+		FROM tenant t`).Scan(&ended, &began)
 	if began.Int64 > ended.Int64 {
 		ended = began
 	}
@@ -188,7 +189,7 @@ func (t *tx) writeStep(h cloud.Host, step cloud.ClockStep, after cloud.ClockAnch
 // splitIntervals closes what is open at the step's beginning and opens it again
 // at its end.
 func (t *tx) splitIntervals(step cloud.ClockStep, evidence cloud.Evidence) error {
-	open, err := collect(t, scanInterval, intervalQuery+`
+	open, err := collect(t, scanInterval, intervalQuery+` INDEXED BY usage_interval_open
 		WHERE ended_at IS NULL
 		ORDER BY seq`)
 	if err != nil {
@@ -196,14 +197,13 @@ func (t *tx) splitIntervals(step cloud.ClockStep, evidence cloud.Evidence) error
 	}
 	for _, iv := range open {
 		iv.EndedAt, iv.Evidence = step.At, evidence
-		end := t.closeInterval
-		if !step.At.After(iv.StartedAt) {
-			end = t.dropInterval
+		ch := cloud.MeterChange{Open: []cloud.Opening{{Reading: iv.Reading, From: step.Wall}}}
+		if step.At.After(iv.StartedAt) {
+			ch.Close = []cloud.Interval{iv}
+		} else {
+			ch.Drop = []cloud.Interval{iv}
 		}
-		if err := end(iv); err != nil {
-			return err
-		}
-		if err := t.openInterval(iv.TenantID, iv.ResourceID, iv.Resource, cloud.Opening{Reading: iv.Reading, From: step.Wall}); err != nil {
+		if err := t.writeMeters(iv.TenantID, iv.ResourceID, iv.Resource, ch); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"lodge/cloud"
 )
@@ -43,13 +44,23 @@ func scanFact(rows *sql.Rows) (f cloud.UsageFact, err error) {
 // fact writes down what a resource is called and how it is labelled from now on.
 // When the clock was set back since the last fact, it holds from there.
 func (t *tx) fact(f cloud.UsageFact) error {
-	f.Since = t.now
-	last, err := lastFact(t, f.ResourceID)
+	last, _, err := one(t, scanFact, factQuery+`
+		WHERE resource_id = ?
+		ORDER BY seq DESC
+		LIMIT 1`, f.ResourceID)
 	if err != nil {
 		return err
 	}
-	if last.Since.After(f.Since) {
-		f.Since = last.Since
+	return t.factFrom(f, last.Since)
+}
+
+// firstFact is fact for a resource that is made in this transaction.
+func (t *tx) firstFact(f cloud.UsageFact) error { return t.factFrom(f, t.now) }
+
+func (t *tx) factFrom(f cloud.UsageFact, earliest time.Time) (err error) {
+	f.Since = t.now
+	if earliest.After(f.Since) {
+		f.Since = earliest
 	}
 	f.Seq, err = t.insert(`
 		INSERT INTO usage_fact (
@@ -73,14 +84,6 @@ func (t *tx) fact(f cloud.UsageFact) error {
 		return err
 	}
 	return t.seal(cloud.SealFact, f.Seq, f.Sealed())
-}
-
-func lastFact(s source, resourceID string) (cloud.UsageFact, error) {
-	f, _, err := one(s, scanFact, factQuery+`
-		WHERE resource_id = ?
-		ORDER BY seq DESC
-		LIMIT 1`, resourceID)
-	return f, err
 }
 
 // instanceFact is the fact of an instance as it is wanted.

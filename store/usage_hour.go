@@ -13,11 +13,11 @@ import (
 // recountFrom notes that a late truth touches the closed hours of a tenant from
 // from on, so that they are computed again.
 func (t *tx) recountFrom(tenantID string, from time.Time) error {
-	last, err := lastClosed(t)
-	if err != nil || last.IsZero() {
+	end, err := t.ledgerEnds()
+	if err != nil || end.closed.IsZero() {
 		return err
 	}
-	for hour := from.UTC().Truncate(time.Hour); !hour.After(last); hour = hour.Add(time.Hour) {
+	for hour := from.UTC().Truncate(time.Hour); !hour.After(end.closed); hour = hour.Add(time.Hour) {
 		_, err := t.exec(`
 			INSERT INTO usage_recount (hour, tenant_id)
 			SELECT ?, ?
@@ -89,17 +89,16 @@ func (d *DB) CloseHour(ctx context.Context, now, hour time.Time, count cloud.Cou
 		if err != nil {
 			return err
 		}
-		ivs, err := intervalsOfHour(t, "", hour)
+		tenants, err := collect(t, scanText, `SELECT id FROM tenant ORDER BY id`)
 		if err != nil {
 			return err
 		}
-		for len(ivs) > 0 {
-			n := 1
-			for n < len(ivs) && ivs[n].TenantID == ivs[0].TenantID {
-				n++
+		for _, tenantID := range tenants {
+			ivs, err := intervalsDuring(t, tenantID, hour, hour.Add(time.Hour))
+			if err != nil {
+				return err
 			}
-			h := count(ivs[0].TenantID, hour, ivs[:n])
-			ivs = ivs[n:]
+			h := count(tenantID, hour, ivs)
 			if h.Lines == 0 {
 				continue
 			}
@@ -110,19 +109,6 @@ func (d *DB) CloseHour(ctx context.Context, now, hour time.Time, count cloud.Cou
 		}
 		return nil
 	})
-}
-
-// intervalsOfHour are the intervals that touch an hour, of one tenant or of all,
-// by tenant.
-func intervalsOfHour(s source, tenantID string, hour time.Time) ([]cloud.Interval, error) {
-	where, args := `
-		WHERE (ended_at IS NULL OR ended_at > ?)
-		  AND started_at < ?`, []any{stamp(hour), stamp(hour.Add(time.Hour))}
-	if tenantID != "" {
-		where += ` AND tenant_id = ?`
-		args = append(args, tenantID)
-	}
-	return collect(s, scanInterval, intervalQuery+where+` ORDER BY tenant_id, seq`, args...)
 }
 
 func (t *tx) insertHour(h cloud.UsageHour) error {
@@ -203,7 +189,7 @@ func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (changed bool
 	if err != nil {
 		return false, err
 	}
-	ivs, err := intervalsOfHour(t, k.TenantID, k.Hour)
+	ivs, err := intervalsDuring(t, k.TenantID, k.Hour, k.Hour.Add(time.Hour))
 	if err != nil {
 		return false, err
 	}

@@ -5,35 +5,57 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"lodge/cloud"
 )
 
-// chain is the end of the chain, read once in a transaction.
-type chain struct {
-	read bool
-	n    int64
-	hash [sha256.Size]byte
+// ledgerEnds is how far the ledger goes: its chain, and its closed hours as of the
+// first look at them. A transaction that records reads both, so they are read
+// together, once.
+type ledgerEnds struct {
+	read   bool
+	closed time.Time // the beginning of the last closed hour, zero for none
+	n      int64     // of the last link
+	hash   [sha256.Size]byte
+}
+
+func (t *tx) ledgerEnds() (*ledgerEnds, error) {
+	if t.ledger.read {
+		return &t.ledger, nil
+	}
+	var closed, n sql.NullInt64
+	var hash []byte
+	err := t.row(`
+		SELECT
+		  c.hour,
+		  s.n,
+		  s.hash
+		FROM (SELECT MAX(hour) AS hour FROM usage_close) c
+		LEFT JOIN usage_seal s ON s.n = (SELECT MAX(n) FROM usage_seal)`).Scan(&closed, &n, &hash)
+	if err != nil {
+		return nil, err
+	}
+	t.ledger = ledgerEnds{read: true, closed: moment(closed), n: n.Int64}
+	copy(t.ledger.hash[:], hash)
+	return &t.ledger, nil
 }
 
 // seal covers a row that will not change any more. row is all of it.
 func (t *tx) seal(kind cloud.SealKind, ref int64, row []byte) error {
-	if !t.chain.read {
-		s, err := lastSeal(t)
-		if err != nil {
-			return err
-		}
-		t.chain = chain{read: true, n: s.N, hash: s.Hash}
+	end, err := t.ledgerEnds()
+	if err != nil {
+		return err
 	}
-	t.chain.n++
-	t.chain.hash = cloud.Seal(t.chain.hash, kind, row)
-	_, err := t.exec(`
+	end.n++
+	end.hash = cloud.Seal(end.hash, kind, row)
+	_, err = t.exec(`
 		INSERT INTO usage_seal (
 		  n,
 		  kind,
 		  ref,
 		  hash
-		) VALUES (?, ?, ?, ?)`, t.chain.n, string(kind), ref, t.chain.hash[:])
+		) VALUES (?, ?, ?, ?)`, end.n, string(kind), ref, end.hash[:])
 	return err
 }
 
