@@ -23,28 +23,30 @@ type Line struct {
 // alone, in one order, each slot and state once. What is open counts up to the
 // hour's end.
 func HourLines(intervals []cloud.Interval, hour time.Time) []Line {
-	type key struct {
-		resource, slot string
-		meter          cloud.Meter
-		state          cloud.State
-	}
 	end := hour.Add(time.Hour)
-	sums := map[key]Quantity{}
+	out := make([]Line, 0, len(intervals))
 	for _, iv := range intervals {
 		if ms, _ := overlap(iv, hour, end, end); ms > 0 {
-			k := key{iv.ResourceID, iv.Slot, iv.Meter, iv.State}
-			sums[k] = sums[k].Plus(Of(iv.Amount, ms))
+			out = append(out, Line{iv.ResourceID, iv.Slot, iv.Meter, iv.State, Of(iv.Amount, ms)})
 		}
 	}
-	out := make([]Line, 0, len(sums))
-	for k, q := range sums {
-		out = append(out, Line{k.resource, k.slot, k.meter, k.state, q})
+	slices.SortFunc(out, compareLines)
+	n := 0
+	for i := 1; i < len(out); i++ {
+		if compareLines(out[n], out[i]) == 0 {
+			out[n].Quantity = out[n].Quantity.Plus(out[i].Quantity)
+			continue
+		}
+		n++
+		out[n] = out[i]
 	}
-	slices.SortFunc(out, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot),
-			cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.State, b.State))
-	})
-	return out
+	return out[:min(n+1, len(out))]
+}
+
+// compareLines is the order of lines.
+func compareLines(a, b Line) int {
+	return cmp.Or(cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot),
+		cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.State, b.State))
 }
 
 // Hour is the closed hour of a tenant as it is kept: a cloud.CountHour.
@@ -75,11 +77,27 @@ func totalName(m cloud.Meter, s cloud.State) string {
 	return string(m) + "/" + string(s)
 }
 
-// append adds the line as the digest covers it: a JSON array and a line feed.
+// append adds the line as the digest covers it: a JSON array of text and a line
+// feed. Text that JSON writes as it is, as all of lodge's is, is copied.
 func (l Line) append(b []byte) []byte {
-	text, err := json.Marshal([]string{l.ResourceID, l.Slot, string(l.Meter), string(l.State), l.Quantity.String()})
-	if err != nil {
-		panic(err) // text always marshals
+	b = append(b, '[')
+	for _, text := range [...]string{l.ResourceID, l.Slot, string(l.Meter), string(l.State)} {
+		b = append(appendJSON(b, text), ',')
 	}
-	return append(append(b, text...), '\n')
+	return append(appendJSON(b, l.Quantity.String()), "]\n"...)
+}
+
+func appendJSON(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				panic(err) // text always marshals
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
 }
