@@ -34,13 +34,13 @@ func JudgeBudget(b cloud.Budget, u cloud.BudgetUsage, now time.Time) cloud.Budge
 	}
 	spent := decimal.Zero
 	for c := range Fitting(Charges(in), labels) {
-		spent = spent.Add(c.Cost)
+		spent = spent.Add(c.Cost())
 	}
 	s.Spent = spent.String()
 	in.Now = end
 	forecast, path := decimal.Zero, newPath(spent, now)
 	for c := range Fitting(Charges(in), labels) {
-		forecast = forecast.Add(c.Cost)
+		forecast = forecast.Add(c.Cost())
 		path.add(c)
 	}
 	if !s.To.IsZero() {
@@ -101,10 +101,14 @@ func newPath(spent decimal.Decimal, now time.Time) *path {
 // add adds what a charge costs behind the beginning of the path.
 func (p *path) add(c Charge) {
 	a, b := c.From.UnixMilli(), c.To.UnixMilli()
-	if b <= p.from || c.Cost.IsZero() {
+	if b <= p.from {
 		return
 	}
-	cost := inPath(c.Cost)
+	money := c.Cost()
+	if money.IsZero() {
+		return
+	}
+	cost := inPath(money)
 	if a == b {
 		p.bends = append(p.bends, bend{at: a, jump: cost})
 		return

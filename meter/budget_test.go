@@ -17,7 +17,7 @@ func spentAt(b cloud.Budget, u cloud.BudgetUsage, at time.Time) decimal.Decimal 
 	in := Input{Intervals: u.Intervals, Facts: u.Facts, Prices: u.Prices, Discounts: u.Discounts, From: from, To: to, Now: at}
 	sum := decimal.Zero
 	for c := range Charges(in) {
-		sum = sum.Add(c.Cost)
+		sum = sum.Add(c.Cost())
 	}
 	return sum
 }
@@ -51,7 +51,7 @@ func TestACrossingIsFoundToTheSecond(t *testing.T) {
 		end := day.AddDate(0, 0, 1)
 		whole := decimal.Zero
 		for c := range Charges(Input{Intervals: u.Intervals, Facts: u.Facts, Prices: u.Prices, Discounts: u.Discounts, From: day, To: end, Now: end}) {
-			whole = whole.Add(c.Cost)
+			whole = whole.Add(c.Cost())
 		}
 		b.Amount = whole.Add(decimal.New(1, -6)).String()
 		limit, _ := decimal.NewFromString(b.Amount)

@@ -44,17 +44,11 @@ type Charge struct {
 	Capped     bool            // beyond the cap of its price: the cost is 0
 
 	From, To time.Time
-	Hour     time.Time       // the first hour it belongs to
-	Hours    int64           // how many
-	Quantity decimal.Decimal // of all hours, in the unit of the meter
-	ListCost decimal.Decimal // Quantity x UnitPrice, without cap and discount
-	Cost     decimal.Decimal // exact, never rounded
+	Hour     time.Time // the first hour it belongs to
+	Hours    int64     // how many
 
-	each decimal.Decimal // the quantity of one hour
+	each Quantity // of one hour: units of the meter x 10^Places
 }
-
-// Places is the number of decimal places of a quantity.
-const Places = 9
 
 // lookback is how long before a period a run may have begun that still owes a
 // minimum in it.
@@ -185,10 +179,9 @@ func (e *engine) traffic(rows []cloud.Traffic) {
 		}
 		d, _ := e.book.cutAt(t.TenantID, t.Meter, at)
 		hour := cloud.Hour(time.UnixMilli(at))
-		gb := decimal.New(t.Bytes, -Places) // of 10^9 bytes, exactly
 		c := Charge{
 			TenantID: t.TenantID, ResourceID: t.ResourceID, Slot: t.Slot, Meter: t.Meter,
-			From: hour, To: hour.Add(time.Hour), Hour: hour, Hours: 1, Quantity: gb, each: gb,
+			From: hour, To: hour.Add(time.Hour), Hour: hour, Hours: 1, each: Quantity{0, uint64(t.Bytes)}, // GB have nine places
 		}
 		e.tell(named(c, "", f, r, d))
 	}

@@ -110,7 +110,7 @@ func TestTheMostSpecificPriceWins(t *testing.T) {
 	}
 	in.Prices = others
 	for c := range Charges(in) {
-		if c.PriceID != "" || !c.Cost.IsZero() {
+		if c.PriceID != "" || !c.Cost().IsZero() {
 			t.Errorf("a price of others counts: %+v", c)
 		}
 	}

@@ -22,12 +22,6 @@ type Share struct {
 	last     time.Time
 }
 
-func (s *Share) add(c Charge) {
-	s.Quantity = s.Quantity.Add(c.Quantity)
-	s.ListCost, s.Cost = s.ListCost.Add(c.ListCost), s.Cost.Add(c.Cost)
-	s.Unpriced = s.Unpriced || c.PriceID == ""
-}
-
 // Whole is the sum of shares.
 func Whole(shares []Share) (sum Share) {
 	for _, s := range shares {
@@ -41,12 +35,16 @@ func Whole(shares []Share) (sum Share) {
 // By adds charges up by what key says of each: the key, and a name for it. They
 // come in the order of their keys.
 func By(charges iter.Seq[Charge], key func(Charge) (key, name string)) []Share {
-	sums := map[string]*Share{}
+	type entry struct {
+		Share
+		sum
+	}
+	sums := map[string]*entry{}
 	for c := range charges {
 		k, name := key(c)
 		s := sums[k]
 		if s == nil {
-			s = &Share{Key: k, Name: name}
+			s = &entry{Share: Share{Key: k, Name: name}}
 			sums[k] = s
 		}
 		if c.To.After(s.last) {
@@ -56,7 +54,8 @@ func By(charges iter.Seq[Charge], key func(Charge) (key, name string)) []Share {
 	}
 	out := make([]Share, 0, len(sums))
 	for _, s := range sums {
-		out = append(out, *s)
+		s.into(&s.Share)
+		out = append(out, s.Share)
 	}
 	slices.SortFunc(out, func(a, b Share) int { return strings.Compare(a.Key, b.Key) })
 	return out
@@ -105,7 +104,7 @@ func (c Charge) split(hours int64) (first, rest Charge) {
 	first.Hours, rest.Hours = hours, c.Hours-hours
 	rest.Hour = c.Hour.Add(time.Duration(hours) * time.Hour)
 	first.To, rest.From = rest.Hour, rest.Hour
-	return first.priced(), rest.priced()
+	return first, rest
 }
 
 // Fitting are the charges whose resource had labels that fit, when they were made.

@@ -121,7 +121,7 @@ func inHours(charges iter.Seq[Charge]) iter.Seq[hourly] {
 func added(hour []hourly, c Charge) []hourly {
 	for i := range hour {
 		if h := &hour[i]; alike(h.Charge, c) {
-			h.Quantity, h.ListCost, h.Cost = h.Quantity.Add(c.Quantity), h.ListCost.Add(c.ListCost), h.Cost.Add(c.Cost)
+			h.each = h.each.Plus(c.each)
 			return hour
 		}
 	}
@@ -138,7 +138,7 @@ func (f *focus) charge(c Charge) {
 	row := f.row(c.Meter, LineOf(c))
 	row[colChargePeriodStart], row[colChargePeriodEnd] = focusTime(c.Hour), focusTime(c.Hour.Add(time.Hour))
 	row[colFlavor], row[colTags] = c.Flavor, tags(c.Labels)
-	f.money(row, c.Quantity, c.UnitPrice, c.Percent, c.Cost)
+	f.money(row, c.Quantity(), c.UnitPrice, c.Percent, c.Cost())
 	f.tell(row)
 }
 

@@ -100,7 +100,7 @@ func monthLines(month time.Time, in Input) (lines []cloud.InvoiceLine, unpriced 
 		if c.To.After(s.last) {
 			s.Resource, s.last = c.Resource, c.To
 		}
-		s.quantity, s.cost = s.quantity.Add(c.Quantity), s.cost.Add(c.Cost)
+		s.quantity, s.cost = s.quantity.Add(c.Quantity()), s.cost.Add(c.Cost())
 	}
 	for _, s := range sums {
 		lines = append(lines, s.line())

@@ -329,8 +329,8 @@ func TestChargesAreThoseOfTheOracle(t *testing.T) {
 			if got[k] == nil {
 				got[k] = &sum{new(big.Rat), new(big.Rat)}
 			}
-			got[k].quantity.Add(got[k].quantity, ratio(c.Quantity))
-			got[k].cost.Add(got[k].cost, ratio(c.Cost))
+			got[k].quantity.Add(got[k].quantity, ratio(c.Quantity()))
+			got[k].cost.Add(got[k].cost, ratio(c.Cost()))
 		}
 		for k, want := range o.cells {
 			have := got[k]
@@ -343,7 +343,7 @@ func TestChargesAreThoseOfTheOracle(t *testing.T) {
 			if have.quantity.Cmp(round9(want.all)) != 0 || have.cost.Cmp(want.cost()) != 0 {
 				for c := range Charges(in) {
 					if c.ResourceID == k.resource {
-						t.Logf("%s to %s, %d h, price %s minimum %v capped %v: %s", c.From, c.To, c.Hours, c.PriceID, c.Minimum, c.Capped, c.Quantity)
+						t.Logf("%s to %s, %d h, price %s minimum %v capped %v: %s", c.From, c.To, c.Hours, c.PriceID, c.Minimum, c.Capped, c.Quantity())
 					}
 				}
 				t.Logf("%+v", in)

@@ -25,6 +25,19 @@ func (q Quantity) Plus(o Quantity) Quantity {
 	return Quantity{hi, lo}
 }
 
+// minus is q without o, which is not more.
+func (q Quantity) minus(o Quantity) Quantity {
+	lo, borrow := bits.Sub64(q.lo, o.lo, 0)
+	hi, _ := bits.Sub64(q.hi, o.hi, borrow)
+	return Quantity{hi, lo}
+}
+
+// times is q n times.
+func (q Quantity) times(n uint64) Quantity {
+	hi, lo := bits.Mul64(q.lo, n)
+	return Quantity{q.hi*n + hi, lo}
+}
+
 // Cmp is -1, 0 or 1 as q is less than, equal to or greater than o.
 func (q Quantity) Cmp(o Quantity) int {
 	switch {

@@ -1,10 +1,7 @@
 package meter
 
 import (
-	"math/big"
 	"time"
-
-	"github.com/shopspring/decimal"
 
 	"lodge/cloud"
 )
@@ -32,7 +29,7 @@ type walk struct {
 type cell struct {
 	rate  *rate
 	raw   Quantity
-	given decimal.Decimal // to charges
+	given Quantity // to charges, rounded
 }
 
 // goesOn reports whether the stretch belongs to the run under way.
@@ -164,27 +161,27 @@ func (w *walk) emit(s stretch, a, b int64, free bool) {
 
 // more adds to what was used in an hour at a price, and gives what that adds to
 // the rounded quantity.
-func (w *walk) more(hour int64, r *rate, q Quantity) decimal.Decimal {
+func (w *walk) more(hour int64, r *rate, q Quantity) Quantity {
 	if hour != w.hour {
 		w.hour, w.cells = hour, w.cells[:0]
 	}
 	for i := range w.cells {
 		if c := &w.cells[i]; c.rate == r {
 			c.raw = c.raw.Plus(q)
-			sum := quantityOf(w.meter, c.raw)
-			part := sum.Sub(c.given)
+			sum := rounded(w.meter, c.raw)
+			part := sum.minus(c.given)
 			c.given = sum
 			return part
 		}
 	}
-	sum := quantityOf(w.meter, q)
+	sum := rounded(w.meter, q)
 	w.cells = append(w.cells, cell{r, q, sum})
 	return sum
 }
 
 // put completes a charge of so much in each hour and keeps it, unless nothing
 // was used.
-func (w *walk) put(c Charge, s stretch, each decimal.Decimal) {
+func (w *walk) put(c Charge, s stretch, each Quantity) {
 	if each.IsZero() {
 		return
 	}
@@ -192,8 +189,6 @@ func (w *walk) put(c Charge, s stretch, each decimal.Decimal) {
 	c.each = each
 	w.tell(named(c, s.iv.Resource, s.fact, s.rate, s.cut))
 }
-
-var hundred = decimal.NewFromInt(100)
 
 // named puts names and money to a charge.
 func named(c Charge, name string, f *fact, r *rate, d *reduction) Charge {
@@ -207,45 +202,5 @@ func named(c Charge, name string, f *fact, r *rate, d *reduction) Charge {
 			c.DiscountID, c.Percent = d.ID, d.percent
 		}
 	}
-	return c.priced()
-}
-
-// priced computes the quantity and the cost of all hours from that of one.
-func (c Charge) priced() Charge {
-	c.Quantity = c.each
-	if c.Hours > 1 {
-		c.Quantity = c.each.Mul(decimal.NewFromInt(c.Hours))
-	}
-	if c.PriceID == "" {
-		return c
-	}
-	c.ListCost = c.Quantity.Mul(c.UnitPrice)
-	c.Cost = c.ListCost
-	if c.DiscountID != "" {
-		c.Cost = c.Cost.Mul(hundred.Sub(c.Percent)).Shift(-2)
-	}
-	if c.Capped {
-		c.Cost = decimal.Zero
-	}
 	return c
-}
-
-// quantityOf is what was used in the unit of the meter, rounded half to even.
-func quantityOf(m cloud.Meter, q Quantity) decimal.Decimal {
-	per := uint64(PerHour)
-	if m == cloud.MeterMemory {
-		per = PerGiBHour
-	}
-	const scale = 1_000_000_000 // 10^Places
-	whole, rem := q.div(per)
-	frac, rem := mulDiv(rem, scale, per)
-	if twice := rem * 2; twice > per || (twice == per && frac%2 == 1) {
-		frac++
-	}
-	if whole.hi == 0 && whole.lo < 9_000_000_000 {
-		return decimal.New(int64(whole.lo)*scale+int64(frac), -Places)
-	}
-	n, _ := new(big.Int).SetString(whole.String(), 10)
-	n.Mul(n, big.NewInt(scale)).Add(n, new(big.Int).SetUint64(frac))
-	return decimal.NewFromBigInt(n, -Places)
 }
