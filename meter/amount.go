@@ -76,8 +76,11 @@ func (s *sum) into(to *Share) {
 // 3,600,000, is some 2^94 then, so the hours of a thousand years can be added.
 func rounded(m cloud.Meter, q Quantity) Quantity {
 	per := uint64(PerHour)
-	if m == cloud.MeterMemory {
+	switch m {
+	case cloud.MeterMemory, cloud.MeterImage, cloud.MeterSnapshot: // kept in MiB
 		per = PerGiBHour
+	case cloud.MeterEgress, cloud.MeterIngress: // a GB is 10^9 bytes, exactly
+		per = perGB
 	}
 	const scale = 1_000_000_000 // 10^Places
 	whole, rem := q.div(per)

@@ -248,3 +248,21 @@ func TestBytesAndImagesAreSummedBesideTheRest(t *testing.T) {
 		t.Errorf("by tenant: %+v", sum)
 	}
 }
+
+// What is kept in MiB is charged by the GiB, as its price says.
+func TestImagesAndMemoryAreChargedByTheGiB(t *testing.T) {
+	hour := time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)
+	for _, m := range []cloud.Meter{cloud.MeterMemory, cloud.MeterImage, cloud.MeterSnapshot} {
+		in := Input{
+			Intervals: []cloud.Interval{{
+				Seq: 1, TenantID: "t", ResourceID: "r", Reading: cloud.Reading{Slot: "s", Meter: m, Amount: 1536, State: cloud.StateRunning},
+				StartedAt: hour, EndedAt: hour.Add(time.Hour),
+			}},
+			Prices: []cloud.Price{{ID: "p", Meter: m, UnitPrice: "0.02", From: hour}},
+			From:   hour, To: hour.Add(time.Hour), Now: hour.Add(time.Hour),
+		}
+		if got := sole(Charges(in)); got.Quantity.String() != "1.5" || got.Cost.String() != "0.03" {
+			t.Errorf("%s: %s costs %s", m, got.Quantity, got.Cost)
+		}
+	}
+}

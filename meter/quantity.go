@@ -74,6 +74,8 @@ func (q Quantity) div(d uint64) (Quantity, uint64) {
 const (
 	PerHour    = 3_600_000        // of instances, vCPUs, GiB
 	PerGiBHour = 1024 * 3_600_000 // of MiB
+
+	perGB = 1_000_000_000 // of bytes
 )
 
 // Decimals is the number of decimal places of Hours.
