@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -253,5 +254,63 @@ func TestATenantExportsItsOwn(t *testing.T) {
 	g.as("theirs admin", "GET", "/v1/export/sink", "").wantFailure(403, cloud.CodeForbidden)
 	if s := decoded[wire.UsageSink](g.as("operator", "GET", "/v1/export/sink", "").want(200)); s.Configured {
 		t.Errorf("sink %+v", s)
+	}
+}
+
+// The rows of bytes are those of the closed hours, to the byte: also of a reading
+// that lies in three hours.
+func TestFocusHasTheBytesOfTheHours(t *testing.T) {
+	h := newHouse(t)
+	h.store.now = time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
+	h.upload("name=debian-12&default=true", "RAW").want(201)
+	h.do("POST", "/v1/prices", `{"meter":"egress","unit_price":"0.03","currency":"EUR"}`).want(201)
+	in := h.create(`{"name":"web1","size":"2 vCPU, 4GB"}`)
+	h.sees(in.ID)
+	i, err := h.db.Instance(context.Background(), operator, in.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(at time.Time, egress int64) {
+		t.Helper()
+		r := cloud.TrafficReading{InstanceID: in.ID, Run: i.StartedAt, At: at, NICs: []cloud.NICCounter{{Device: "vnet0", Egress: egress}}}
+		if err := h.db.RecordTraffic(context.Background(), at, []cloud.TrafficReading{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.store.now = time.Date(2026, 11, 30, 22, 20, 0, 0, time.UTC)
+	read(h.store.now, 1_000_000_007)
+	h.store.now = time.Date(2026, 12, 1, 1, 7, 0, 0, time.UTC)
+	read(h.store.now, 5_000_000_011)
+	h.store.now = time.Date(2026, 12, 1, 3, 5, 0, 0, time.UTC)
+	h.closeHours()
+	hours := map[string]string{}
+	for n := int64(0); ; {
+		hour, found, err := h.db.NextSinkHour(context.Background(), "http://a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !found || hour.Seq == n {
+			break
+		}
+		if b := hour.Totals["egress"]; b != "" {
+			hours[hour.Hour.Format(time.RFC3339)] = decimal.RequireFromString(b).Shift(-9).String()
+		}
+		n = hour.Seq
+		if err := h.db.SinkTook(context.Background(), h.store.now, "http://a", n, 0, 0, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := map[string]string{}
+	sum := decimal.Zero
+	for _, month := range []string{"2026-11", "2026-12"} {
+		for _, r := range h.focus("month=" + month) {
+			if r["SkuId"] == "egress" {
+				rows[r["ChargePeriodStart"]] = r["ConsumedQuantity"]
+				sum = sum.Add(decimal.RequireFromString(r["ConsumedQuantity"]))
+			}
+		}
+	}
+	if !maps.Equal(hours, rows) || len(rows) != 6 || sum.String() != "5.000000011" {
+		t.Errorf("hours %v, rows %v, together %s", hours, rows, sum)
 	}
 }

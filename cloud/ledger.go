@@ -3,6 +3,7 @@ package cloud
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"iter"
 	"maps"
 	"time"
 )
@@ -71,7 +72,7 @@ type UsageHour struct {
 	Digest   [sha256.Size]byte
 	// Totals are amounts times milliseconds, as decimal text: of what runs by
 	// meter ("vcpu"), of what is allocated beside it with its state
-	// ("vcpu/stopped").
+	// ("vcpu/stopped"). Those of "egress" and "ingress" are bytes.
 	Totals   map[string]string
 	ClosedAt time.Time
 }
@@ -174,6 +175,9 @@ type Ledger interface {
 	Hours(f func(UsageHour) error) error    // by hour, tenant and revision
 	Recounts(f func(UsageHour) error) error // Hour and TenantID of closed hours that are to be corrected
 	Invoices(f func(Invoice) error) error   // with their lines, by number
+	// Traffic gives the bytes that belong to an hour, by tenant; none of hours that
+	// were closed when bytes were in none.
+	Traffic(hour time.Time, f func(Traffic) error) error
 	// Seals gives each link with the row that it names, as Sealed makes it; nil
 	// when there is no such row.
 	Seals(f func(s UsageSeal, row []byte) error) error
@@ -187,7 +191,40 @@ type Ledger interface {
 	Closed() (from, to time.Time, err error)
 }
 
-// CountHour makes an hour of a tenant from the intervals that touch it. It is a
-// pure function of them, so the same hour comes out whenever it is computed.
-// What is still open counts up to the hour's end.
-type CountHour func(tenantID string, hour time.Time, intervals []Interval) UsageHour
+// HourContent is what an hour is counted from: the intervals that touch it and the
+// bytes that belong to it, of one tenant or of several, by tenant.
+type HourContent struct {
+	Intervals []Interval
+	Traffic   []Traffic
+}
+
+// ByTenant gives what is of each tenant, in their order.
+func (c HourContent) ByTenant() iter.Seq2[string, HourContent] {
+	return func(yield func(string, HourContent) bool) {
+		for len(c.Intervals)+len(c.Traffic) > 0 {
+			tenantID := ""
+			if len(c.Intervals) > 0 {
+				tenantID = c.Intervals[0].TenantID
+			}
+			if len(c.Traffic) > 0 && (len(c.Intervals) == 0 || c.Traffic[0].TenantID < tenantID) {
+				tenantID = c.Traffic[0].TenantID
+			}
+			var n, m int
+			for n < len(c.Intervals) && c.Intervals[n].TenantID == tenantID {
+				n++
+			}
+			for m < len(c.Traffic) && c.Traffic[m].TenantID == tenantID {
+				m++
+			}
+			if !yield(tenantID, HourContent{c.Intervals[:n], c.Traffic[:m]}) {
+				return
+			}
+			c.Intervals, c.Traffic = c.Intervals[n:], c.Traffic[m:]
+		}
+	}
+}
+
+// CountHour makes an hour of a tenant. It is a pure function of what the hour is
+// counted from, so the same comes out whenever it is computed. What is still open
+// counts up to the hour's end.
+type CountHour func(tenantID string, hour time.Time, of HourContent) UsageHour

@@ -26,8 +26,8 @@ func EventID(about ...any) string {
 // Taken already.
 type SinkHour struct {
 	UsageHour
-	Intervals []Interval // that touch it, as they are now
-	Taken     int
+	HourContent // as it is now
+	Taken       int
 }
 
 // SinkLag is how far behind a receiver is.

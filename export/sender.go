@@ -26,7 +26,7 @@ type Options struct {
 	Batch  int                    // events in one request; 1: each by itself, in structured mode
 	Hours  Hours
 	// Events makes the events of an hour; none when there is a later revision.
-	Events func(cloud.UsageHour, []cloud.Interval) []cloud.UsageEvent
+	Events func(cloud.UsageHour, cloud.HourContent) []cloud.UsageEvent
 	Now    func() time.Time
 	Log    *slog.Logger
 	// Pace are the pauses, for tests; zero: those of this package.
@@ -101,7 +101,7 @@ func (s *Sender) hour(ctx context.Context) (more bool, err error) {
 	if err != nil || !found {
 		return false, err
 	}
-	events := s.o.Events(h.UsageHour, h.Intervals)
+	events := s.o.Events(h.UsageHour, h.HourContent)
 	for done := h.Taken; ; {
 		n := min(s.batch, len(events)-done)
 		if n > 0 {

@@ -160,7 +160,7 @@ func expected(t *testing.T, db *store.DB) []string {
 		if !found {
 			return slices.Sorted(maps.Keys(ids))
 		}
-		for _, e := range meter.HourEvents(h.UsageHour, h.Intervals) {
+		for _, e := range meter.HourEvents(h.UsageHour, h.HourContent) {
 			if ids[e.ID] {
 				t.Fatalf("two events with the id %s", e.ID)
 			}

@@ -23,7 +23,7 @@ type LineData struct {
 	Revision   int               `json:"revision"`
 	Unit       string            `json:"unit"`
 	Quantity   string            `json:"quantity"` // in all states, decimal text
-	States     map[string]string `json:"states"`   // amount x milliseconds in each
+	States     map[string]string `json:"states"`   // amount x milliseconds in each; of bytes their number
 }
 
 // HourData is the data of an EventHour, which comes behind the lines. It takes the
@@ -39,16 +39,16 @@ type HourData struct {
 }
 
 // HourEvents are the events of a closed hour: the lines by resource, slot and
-// meter, and that it is complete. There are none of an hour that the intervals do
-// not make any more: a later revision has them, or will.
-func HourEvents(h cloud.UsageHour, intervals []cloud.Interval) []cloud.UsageEvent {
-	again := Hour(h.TenantID, h.Hour, intervals)
+// meter, and that it is complete. There are none of an hour that does not come out
+// of its content any more: a later revision has them, or will.
+func HourEvents(h cloud.UsageHour, of cloud.HourContent) []cloud.UsageEvent {
+	again := Hour(h.TenantID, h.Hour, of)
 	if again.Digest != h.Digest || again.Lines != h.Lines {
 		return nil
 	}
 	hour := h.Hour.UTC().Format(time.RFC3339)
 	var out []cloud.UsageEvent
-	lines := HourLines(intervals, h.Hour)
+	lines := HourLines(of, h.Hour)
 	for len(lines) > 0 {
 		l, sum := lines[0], Quantity{}
 		states := map[string]string{}

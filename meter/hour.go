@@ -10,24 +10,30 @@ import (
 	"lodge/cloud"
 )
 
-// Line is what one slot of a resource used in an hour, in one state.
+// Line is what one slot of a resource used in an hour, in one state. Bytes are
+// lines of what runs.
 type Line struct {
 	ResourceID string
 	Slot       string
 	Meter      cloud.Meter
 	State      cloud.State
-	Quantity   Quantity
+	Quantity   Quantity // of bytes their number
 }
 
 // HourLines makes the lines of the hour that begins at hour: from the intervals
-// alone, in one order, each slot and state once. What is open counts up to the
-// hour's end.
-func HourLines(intervals []cloud.Interval, hour time.Time) []Line {
+// and bytes alone, in one order, each slot and state once. What is open counts up
+// to the hour's end.
+func HourLines(of cloud.HourContent, hour time.Time) []Line {
 	end := hour.Add(time.Hour)
-	out := make([]Line, 0, len(intervals))
-	for _, iv := range intervals {
+	out := make([]Line, 0, len(of.Intervals)+len(of.Traffic))
+	for _, iv := range of.Intervals {
 		if ms, _ := overlap(iv, hour, end, end); ms > 0 {
 			out = append(out, Line{iv.ResourceID, iv.Slot, iv.Meter, iv.State, Of(iv.Amount, ms)})
+		}
+	}
+	for _, u := range of.Traffic {
+		if u.Hour().Equal(hour) {
+			out = append(out, Line{u.ResourceID, u.Slot, u.Meter, cloud.StateRunning, Of(u.Bytes, 1)})
 		}
 	}
 	slices.SortFunc(out, compareLines)
@@ -50,8 +56,8 @@ func compareLines(a, b Line) int {
 }
 
 // Hour is the closed hour of a tenant as it is kept: a cloud.CountHour.
-func Hour(tenantID string, hour time.Time, intervals []cloud.Interval) cloud.UsageHour {
-	lines := HourLines(intervals, hour)
+func Hour(tenantID string, hour time.Time, of cloud.HourContent) cloud.UsageHour {
+	lines := HourLines(of, hour)
 	h := cloud.UsageHour{Hour: hour, TenantID: tenantID, Lines: len(lines), Totals: map[string]string{}}
 	digest := sha256.New()
 	sums := map[string]Quantity{}

@@ -61,7 +61,7 @@ func TestTheLinesOfAnHourAreTheSums(t *testing.T) {
 			}
 			ivs = append(ivs, iv)
 		}
-		got := HourLines(ivs, hour)
+		got := HourLines(cloud.HourContent{Intervals: ivs}, hour)
 		if len(got) != len(want) {
 			rt.Fatalf("%d lines, want %d: %+v", len(got), len(want), got)
 		}

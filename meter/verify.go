@@ -102,8 +102,9 @@ func (v *verification) orphans() error {
 	})
 }
 
-// hours goes through all intervals once, by their beginning: it looks for
-// overlaps and missing rows, and makes each closed hour again.
+// hours goes through all intervals once, by their beginning, and through the bytes
+// hour by hour: it looks for overlaps and missing rows, and makes each closed hour
+// again.
 func (v *verification) hours() error {
 	kept, err := v.keptHours()
 	if err != nil {
@@ -117,7 +118,9 @@ func (v *verification) hours() error {
 		return err
 	}
 	for s.hour.Before(v.To) {
-		s.closeHour()
+		if err := s.closeHour(); err != nil {
+			return err
+		}
 	}
 	s.conserve()
 	var drops int64

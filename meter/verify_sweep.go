@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/big"
 	"slices"
+	"strconv"
 	"time"
 
 	"lodge/cloud"
@@ -39,7 +40,9 @@ func (s *sweep) take(iv cloud.Interval) error {
 		s.sum(iv.TenantID, totalName(iv.Meter, iv.State), Of(iv.Amount, ms).String(), 1)
 	}
 	for s.hour.Before(s.v.To) && !iv.StartedAt.Before(s.hour.Add(time.Hour)) {
-		s.closeHour()
+		if err := s.closeHour(); err != nil {
+			return err
+		}
 	}
 	s.live = append(s.live, iv)
 	return nil
@@ -57,22 +60,28 @@ func (s *sweep) sum(tenant, name, amount string, sign int64) {
 	s.sums[k].Add(s.sums[k], n.Mul(n, big.NewInt(sign)))
 }
 
-// closeHour makes the present hour from the live intervals and compares.
-func (s *sweep) closeHour() {
+// closeHour makes the present hour from the live intervals and its bytes, and
+// compares.
+func (s *sweep) closeHour() error {
 	hour := s.hour
 	s.hour = hour.Add(time.Hour)
 	s.live = slices.DeleteFunc(s.live, func(iv cloud.Interval) bool {
 		return !iv.EndedAt.IsZero() && !iv.EndedAt.After(hour)
 	})
 	slices.SortStableFunc(s.live, func(a, b cloud.Interval) int { return cmp.Compare(a.TenantID, b.TenantID) })
-	for rest := s.live; len(rest) > 0; {
-		tenant, n := rest[0].TenantID, 1
-		for n < len(rest) && rest[n].TenantID == tenant {
-			n++
-		}
-		s.compare(Hour(tenant, hour, rest[:n]))
-		rest = rest[n:]
+	of := cloud.HourContent{Intervals: s.live}
+	err := s.v.ledger.Traffic(hour, func(u cloud.Traffic) error {
+		s.sum(u.TenantID, string(u.Meter), strconv.FormatInt(u.Bytes, 10), 1)
+		of.Traffic = append(of.Traffic, u)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	for tenantID, of := range of.ByTenant() {
+		s.compare(Hour(tenantID, hour, of))
+	}
+	return nil
 }
 
 // compare compares an hour with what is kept of it, and takes it from the sums.
@@ -92,7 +101,7 @@ func (s *sweep) compare(h cloud.UsageHour) {
 	case !known && h.Lines > 0:
 		s.v.add(CheckHour, "usage_hour", 0, "The hour %s of tenant %s is closed, and its %d lines are not kept.", at, h.TenantID, h.Lines)
 	case known && (kept.Digest != h.Digest || kept.Lines != h.Lines):
-		s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s was closed with %d lines, and its intervals make %d; amounts then %v, now %v.",
+		s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s was closed with %d lines, and its intervals and bytes make %d; amounts then %v, now %v.",
 			at, h.TenantID, kept.Lines, h.Lines, kept.Totals, h.Totals)
 	}
 	if known {
@@ -110,13 +119,18 @@ func (s *sweep) subtract(h cloud.UsageHour) {
 func (s *sweep) conserve() {
 	for _, kept := range s.kept {
 		if kept != nil && kept.Lines > 0 {
-			s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s has %d lines, and no interval touches it.",
+			s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s has %d lines, and no interval touches it and no bytes are of it.",
 				kept.Hour.Format(time.RFC3339), kept.TenantID, kept.Lines)
 			s.subtract(*kept)
 		}
 	}
 	for k, n := range s.sums {
-		if n.Sign() != 0 {
+		if n.Sign() == 0 {
+			continue
+		}
+		if m := cloud.Meter(k.name); m == cloud.MeterEgress || m == cloud.MeterIngress {
+			s.v.add(CheckConservation, "usage_hour", 0, "Of tenant %s the rows of traffic have %s bytes more of %s than the closed hours.", k.tenant, n, k.name)
+		} else {
 			s.v.add(CheckConservation, "usage_hour", 0, "Of tenant %s the intervals have %s more of %s than the closed hours, in amount x milliseconds.", k.tenant, n, k.name)
 		}
 	}

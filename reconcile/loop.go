@@ -78,7 +78,7 @@ func New(o Options) *Loop {
 		work:     newQueue(),
 		images:   newQueue(),
 		mem:      memories{m: map[string]memory{}},
-		bytes:    readings{m: map[string]cloud.TrafficReading{}, doubted: map[string]time.Time{}},
+		bytes:    readings{m: map[string]cloud.TrafficReading{}, doubted: map[string]time.Time{}, written: map[string]span{}},
 		sweepNow: make(chan struct{}, 1),
 	}
 }

@@ -22,7 +22,12 @@ type readings struct {
 	// doubted are runs whose counters began again at the last sweep: the counters
 	// may be those of a run that is not recorded yet.
 	doubted map[string]time.Time
+	// written is until when all that a run counted is known to be written down.
+	written map[string]span
 }
+
+// span is the part of a run up to an instant.
+type span struct{ run, until time.Time }
 
 // put keeps a reading and gives back the one before it, nil when that is of
 // another run. One whose counters began again is not taken before the sweep
@@ -61,9 +66,37 @@ func (k *readings) get(id string, run time.Time) *cloud.TrafficReading {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r, ok := k.m[id]; ok && r.Run.Equal(run) {
+		r.Since = k.since(r)
 		return &r
 	}
 	return nil
+}
+
+// since is when all that r's run had counted until then was written; zero when
+// that is not known. The lock is held.
+func (k *readings) since(r cloud.TrafficReading) time.Time {
+	if w := k.written[r.InstanceID]; w.run.Equal(r.Run) {
+		return w.until
+	}
+	return time.Time{}
+}
+
+// goOn says of readings that are about to be written from when on their bytes are.
+func (k *readings) goOn(batch []cloud.TrafficReading) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for n := range batch {
+		batch[n].Since = k.since(batch[n])
+	}
+}
+
+// wrote notes that readings were written.
+func (k *readings) wrote(batch []cloud.TrafficReading) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range batch {
+		k.written[r.InstanceID] = span{r.Run, r.At}
+	}
 }
 
 // keep forgets all but the instances that are there.
@@ -74,12 +107,14 @@ func (k *readings) keep(there map[string]bool) {
 		if !there[id] {
 			delete(k.m, id)
 			delete(k.doubted, id)
+			delete(k.written, id)
 		}
 	}
 }
 
 // sweepTraffic reads the counters of all guests, and writes down once an hour
-// what they grew by. A failure costs nothing but time: the counters go on.
+// what they grew by until its end. A failure costs nothing but time: the counters
+// go on.
 func (l *Loop) sweepTraffic(ctx context.Context, wishes []cloud.InstanceWish, guests map[string]cloud.Guest) {
 	if l.Counters == nil {
 		return
@@ -103,18 +138,22 @@ func (l *Loop) sweepTraffic(ctx context.Context, wishes []cloud.InstanceWish, gu
 		r := cloud.TrafficReading{InstanceID: w.ID, Run: w.StartedAt, At: now, NICs: nics}
 		before, taken := l.bytes.put(r, true)
 		switch {
-		case before != nil && (!sameHour(before.At, now) || (taken && beganAgain(*before, r))):
-			due = append(due, *before) // the last one that lies in the hour, or of a NIC that is another now
+		case before != nil && beganAgain(*before, r) && (taken || !sameHour(before.At, now)):
+			due = append(due, *before) // of a NIC that is another now, or of an hour that is over
+		case before != nil && !sameHour(before.At, now):
+			due = append(due, r.Before(*before, cloud.Hour(now))) // the hour's end, between two looks
 		case before == nil && taken && !sameHour(w.StartedAt, now):
 			due = append(due, r) // how much of it is written is not known here
 		}
 	}
 	l.bytes.keep(there)
 	for batch := range slices.Chunk(due, trafficBatch) {
+		l.bytes.goOn(batch)
 		if err := l.Traffic.RecordTraffic(ctx, now, batch); err != nil {
 			l.Log.Error("sweep: traffic", "err", err)
 			return
 		}
+		l.bytes.wrote(batch)
 	}
 }
 

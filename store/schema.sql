@@ -1283,7 +1283,7 @@ CREATE TABLE invoice (
   hours_seq   BIGINT  NOT NULL,
   head_n      BIGINT  NOT NULL,
   head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
-  created_at  BIGINT  NOT NULL,
+  created_at  BIGINT  NOT NULL, opened_seq BIGINT,
   UNIQUE (tenant_id, month)
 );
 
@@ -1572,3 +1572,34 @@ OR EXISTS (
 BEGIN
   SELECT RAISE(ABORT, 'usage_interval: overlaps an interval of the same meter');
 END;
+
+CREATE TABLE usage_bytes (
+  from_hour BIGINT NOT NULL CHECK (from_hour % 3600000 = 0)
+);
+
+CREATE TRIGGER usage_bytes_no_insert
+BEFORE INSERT ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+
+CREATE TRIGGER usage_bytes_no_update
+BEFORE UPDATE ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+
+CREATE TRIGGER usage_bytes_no_delete
+BEFORE DELETE ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+
+CREATE TRIGGER usage_traffic_of_an_hour
+BEFORE INSERT ON usage_traffic
+WHEN NEW.started_at / 3600000 <> (NEW.ended_at - 1) / 3600000
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: of more than one hour');
+END;
+
+CREATE INDEX usage_traffic_by_end ON usage_traffic (ended_at, tenant_id);

@@ -32,7 +32,7 @@ func sinkPlace(s source, url string) (seq int64, taken int, lag cloud.SinkLag, e
 // has all, and while the hour waits for its correction. What a later revision has
 // replaced is passed over.
 func (d *DB) NextSinkHour(ctx context.Context, url string) (h cloud.SinkHour, found bool, err error) {
-	st, err := d.reader.BeginTx(ctx, nil) // hour and intervals as of one moment
+	st, err := d.reader.BeginTx(ctx, nil) // the hour and what it is made from as of one moment
 	if err != nil {
 		return h, false, fail("next hour to send", err)
 	}
@@ -64,7 +64,7 @@ func (d *DB) NextSinkHour(ctx context.Context, url string) (h cloud.SinkHour, fo
 	if err != nil || waits {
 		return h, false, fail("next hour to send", err)
 	}
-	h.Intervals, err = intervalsDuring(s, h.TenantID, h.Hour, h.Hour.Add(time.Hour))
+	h.HourContent, err = hourOf(s, h.TenantID, h.Hour)
 	return h, err == nil, fail("next hour to send", err)
 }
 

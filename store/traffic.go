@@ -75,7 +75,7 @@ func (d *DB) RecordTraffic(ctx context.Context, now time.Time, readings []cloud.
 
 // writeTraffic writes the rows of one reading of the run that began at run.
 func (t *tx) writeTraffic(tenantID string, run time.Time, r cloud.TrafficReading) error {
-	r.Run, r.At = moment(stamp(r.Run)), moment(stamp(r.At))
+	r.Run, r.At, r.Since = moment(stamp(r.Run)), moment(stamp(r.At)), moment(stamp(r.Since))
 	if run.IsZero() || !run.Equal(r.Run) {
 		return nil
 	}
@@ -93,9 +93,14 @@ func (t *tx) writeTraffic(tenantID string, run time.Time, r cloud.TrafficReading
 			if row.Bytes == 0 {
 				continue
 			}
+			if r.Since.After(row.StartedAt) && r.Since.Before(row.EndedAt) {
+				row.StartedAt = r.Since
+			}
 			row.TenantID, row.ResourceID, row.Slot, row.Meter = tenantID, r.InstanceID, slot, c.meter
-			if err := t.insertTraffic(row); err != nil {
-				return err
+			for _, part := range row.ByHour() {
+				if err := t.insertTraffic(part); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -147,7 +152,24 @@ func (t *tx) insertTraffic(u cloud.Traffic) error {
 		return err
 	}
 	u.Seq = seq
+	if err := t.recount(u.TenantID, u.Hour(), u.Hour()); err != nil {
+		return err
+	}
 	return t.seal(cloud.SealTraffic, u.Seq, u.Sealed())
+}
+
+// trafficOfHour is the rows that belong to an hour, of one tenant or of all, by
+// tenant; none for an hour that was closed when bytes were in none.
+func trafficOfHour(s source, tenantID string, hour time.Time) ([]cloud.Traffic, error) {
+	where, args := `
+		WHERE ended_at > ?
+		  AND ended_at <= ?
+		  AND ended_at > (SELECT from_hour FROM usage_bytes)`, []any{stamp(hour), stamp(hour.Add(time.Hour))}
+	if tenantID != "" {
+		where += ` AND tenant_id = ?`
+		args = append(args, tenantID)
+	}
+	return collect(s, scanTraffic, trafficQuery+where+` ORDER BY tenant_id, seq`, args...)
 }
 
 // UsageTraffic returns the rows of traffic that belong to [f.From, f.To), in the

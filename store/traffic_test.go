@@ -54,7 +54,15 @@ func TestBytesAreCountedOnce(t *testing.T) {
 	w.wantTraffic(i.ID,
 		"nic:0 egress 100: 0-100 0-60", "nic:0 ingress 10: 0-10 0-60",
 		"nic:0 ingress 20: 10-30 60-120",
-		"nic:0 egress 50: 100-150 60-180")
+		"nic:0 egress 25: 100-125 60-120", "nic:0 egress 25: 125-150 120-180") // nobody knows when
+	// Who has looked meanwhile knows more.
+	w.later(3 * time.Hour)
+	w.must(w.RecordTraffic(ctx, w.now, []cloud.TrafficReading{{
+		InstanceID: i.ID, Run: w.instance(i.ID).StartedAt, At: w.now, Since: w.now.Add(-time.Hour), NICs: nics("vnet0", 250, 30),
+	}}))
+	if all := w.traffic(i.ID); all[len(all)-1] != "nic:0 egress 100: 150-250 300-360" {
+		t.Errorf("got %v", all)
+	}
 }
 
 func TestCountersBeginAgain(t *testing.T) {
@@ -147,6 +155,7 @@ func TestTrafficsGuardsHold(t *testing.T) {
 		"negative":      fmt.Sprintf(insert, `meter, -10, ended_at, ended_at + 1, run, device, 100, 90`),
 		"no length":     fmt.Sprintf(insert, `meter, 10, ended_at, ended_at, run, device, 100, 110`),
 		"before a run":  fmt.Sprintf(insert, `meter, 10, ended_at, ended_at + 1, ended_at + 1, device, 0, 10`),
+		"two hours":     fmt.Sprintf(insert, `meter, 10, ended_at, ended_at + 3600001, run, device, 100, 110`),
 		"other meter":   fmt.Sprintf(insert, `'disk', 10, ended_at, ended_at + 1, run, device, 0, 10`),
 		"replace":       strings.Replace(fmt.Sprintf(insert, `meter, 10, started_at, ended_at, run, device, 0, 10`), "INSERT", "INSERT OR REPLACE", 1),
 	} {

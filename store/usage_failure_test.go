@@ -279,9 +279,9 @@ func TestFailureL_KeysAreNotJoined(t *testing.T) {
 			ivs = append(ivs, cloud.Interval{Seq: int64(k), ResourceID: key[0], Reading: cloud.Reading{Slot: slot, Meter: cloud.MeterVCPU, Amount: 1, State: cloud.StateRunning}, StartedAt: noon})
 		}
 		for _, iv := range ivs { // each alone, and both
-			digest[fmt.Sprintf("%x", meter.Hour("t", noon, []cloud.Interval{iv}).Digest)] = true
+			digest[fmt.Sprintf("%x", meter.Hour("t", noon, cloud.HourContent{Intervals: []cloud.Interval{iv}}).Digest)] = true
 		}
-		both := meter.Hour("t", noon, ivs)
+		both := meter.Hour("t", noon, cloud.HourContent{Intervals: ivs})
 		lines += both.Lines
 		if both.Totals["vcpu"] != "7200000" {
 			t.Errorf("%q: got %+v", pair, both)

@@ -13,11 +13,21 @@ import (
 // recountFrom notes that a late truth touches the closed hours of a tenant from
 // from on, so that they are computed again.
 func (t *tx) recountFrom(tenantID string, from time.Time) error {
+	return t.recount(tenantID, from, time.Time{})
+}
+
+// recount is recountFrom for the hours of [from, to], both included; a zero to is
+// the last closed one.
+func (t *tx) recount(tenantID string, from, to time.Time) error {
 	end, err := t.ledgerEnds()
 	if err != nil || end.closed.IsZero() {
 		return err
 	}
-	for hour := from.UTC().Truncate(time.Hour); !hour.After(end.closed); hour = hour.Add(time.Hour) {
+	last := end.closed
+	if !to.IsZero() && to.Before(last) {
+		last = to
+	}
+	for hour := from.UTC().Truncate(time.Hour); !hour.After(last); hour = hour.Add(time.Hour) {
 		_, err := t.exec(`
 			INSERT INTO usage_recount (hour, tenant_id)
 			SELECT ?, ?
@@ -67,7 +77,7 @@ func (d *DB) NextHour(ctx context.Context) (next, seen time.Time, err error) {
 }
 
 // CloseHour closes the hour that begins at hour: what count makes of each
-// tenant's intervals is written down and sealed, in one transaction. count is
+// tenant's intervals and bytes is written down and sealed, in one transaction. count is
 // called inside of it and must do nothing but compute. An hour that is closed
 // already stays as it is.
 //
@@ -93,12 +103,21 @@ func (d *DB) CloseHour(ctx context.Context, now, hour time.Time, count cloud.Cou
 		if err != nil {
 			return err
 		}
+		traffic, err := trafficOfHour(t, "", hour)
+		if err != nil {
+			return err
+		}
 		for _, tenantID := range tenants {
 			ivs, err := intervalsDuring(t, tenantID, hour, hour.Add(time.Hour))
 			if err != nil {
 				return err
 			}
-			h := count(tenantID, hour, ivs)
+			n := 0
+			for n < len(traffic) && traffic[n].TenantID == tenantID {
+				n++
+			}
+			h := count(tenantID, hour, cloud.HourContent{Intervals: ivs, Traffic: traffic[:n]})
+			traffic = traffic[n:]
 			if h.Lines == 0 {
 				continue
 			}
@@ -109,6 +128,14 @@ func (d *DB) CloseHour(ctx context.Context, now, hour time.Time, count cloud.Cou
 		}
 		return nil
 	})
+}
+
+// hourOf is what an hour of a tenant is counted from.
+func hourOf(s source, tenantID string, hour time.Time) (c cloud.HourContent, err error) {
+	if c.Intervals, err = intervalsDuring(s, tenantID, hour, hour.Add(time.Hour)); err == nil {
+		c.Traffic, err = trafficOfHour(s, tenantID, hour)
+	}
+	return c, err
 }
 
 func (t *tx) insertHour(h cloud.UsageHour) error {
@@ -189,11 +216,11 @@ func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (changed bool
 	if err != nil {
 		return false, err
 	}
-	ivs, err := intervalsDuring(t, k.TenantID, k.Hour, k.Hour.Add(time.Hour))
+	of, err := hourOf(t, k.TenantID, k.Hour)
 	if err != nil {
 		return false, err
 	}
-	h := count(k.TenantID, k.Hour, ivs)
+	h := count(k.TenantID, k.Hour, of)
 	if last.Revision == 0 && h.Lines == 0 || last.Revision > 0 && h.Digest == last.Digest {
 		return false, nil
 	}

@@ -36,6 +36,16 @@ func (l ledger) Intervals(f func(cloud.Interval) error) error {
 	return each(l, scanInterval, f, intervalQuery+` ORDER BY started_at, seq`)
 }
 
+func (l ledger) Traffic(hour time.Time, f func(cloud.Traffic) error) error {
+	rows, err := trafficOfHour(l, "", hour)
+	for _, u := range rows {
+		if err == nil {
+			err = f(u)
+		}
+	}
+	return err
+}
+
 func (l ledger) Drops(f func(cloud.UsageDrop) error) error {
 	return each(l, scanDrop, f, dropQuery+` ORDER BY seq`)
 }

@@ -42,8 +42,8 @@ func TestVerifyFindsWhatWasDoneByHand(t *testing.T) {
 		{"a link changed", `UPDATE usage_seal SET hash = zeroblob(32) WHERE n = 4`, []meter.Check{meter.CheckChain}, "", 0},
 		{"the object taken away", `UPDATE instance SET gone_at = 5, state = 'gone', deleted_at = 5 WHERE name = 'web1'`, []meter.Check{meter.CheckOrphan}, "usage_interval", 14},
 		{"bytes changed", `UPDATE usage_traffic SET device = 'vnet7'`, []meter.Check{meter.CheckChain}, "usage_traffic", 1},
-		{"bytes taken out", `DELETE FROM usage_traffic WHERE seq = 2`, []meter.Check{meter.CheckChain}, "usage_traffic", 2},
-		{"bytes put in", `INSERT INTO usage_traffic SELECT 9, tenant_id, resource_id, 'nic:1', meter, bytes, started_at, ended_at, run, device, counter_start, counter_end FROM usage_traffic WHERE seq = 1`, []meter.Check{meter.CheckChain}, "usage_traffic", 9},
+		{"bytes taken out", `DELETE FROM usage_traffic WHERE seq = 2`, []meter.Check{meter.CheckChain, meter.CheckHour, meter.CheckConservation}, "usage_traffic", 2},
+		{"bytes put in", `INSERT INTO usage_traffic SELECT 9, tenant_id, resource_id, 'nic:1', meter, bytes, started_at, ended_at, run, device, counter_start, counter_end FROM usage_traffic WHERE seq = 1`, []meter.Check{meter.CheckChain, meter.CheckHour, meter.CheckConservation}, "usage_traffic", 9},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
