@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"net/http"
 	"strings"
@@ -47,7 +48,8 @@ func (q *query) focusPeriod(now time.Time) (from, to time.Time) {
 // is in memory at a time.
 func (s *server) exportFocus(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	q := parseQuery(r, "tenant", "month", "from", "to", "version")
-	q.oneOf("version", meter.FocusVersion)
+	q.oneOf("version", meter.FocusVersions()...)
+	version := cmp.Or(q.Get("version"), meter.FocusDefault)
 	from, to := q.focusPeriod(s.Now())
 	if q.err != nil {
 		return q.err
@@ -71,16 +73,16 @@ func (s *server) exportFocus(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
-	e := focusExport{server: s, r: r, c: c, currency: currency, from: from, to: to}
+	e := focusExport{server: s, r: r, c: c, version: version, currency: currency, from: from, to: to}
 	if to.After(closed) {
 		e.to = closed
 	}
 	h := w.Header()
-	h[headerFocus] = []string{meter.FocusVersion}
+	h[headerFocus] = []string{version}
 	if !closed.IsZero() {
 		h[headerClosed] = []string{closed.Format(time.RFC3339)}
 	}
-	attachment(w, "focus-"+meter.FocusVersion+"-"+from.Format("20060102")+"-"+to.Format("20060102")+".csv")
+	attachment(w, "focus-"+version+"-"+from.Format("20060102")+"-"+to.Format("20060102")+".csv")
 	h["Content-Type"] = typeCSV
 	w.WriteHeader(http.StatusOK)
 	out := bufio.NewWriterSize(w, 32<<10)
@@ -102,12 +104,13 @@ type focusExport struct {
 	r        *http.Request
 	c        cloud.Caller
 	csv      *csv.Writer
+	version  string
 	currency cloud.Currency
 	from, to time.Time
 }
 
 func (e *focusExport) write(accounts []cloud.BillingAccount) error {
-	if err := e.csv.Write(meter.FocusColumns()); err != nil {
+	if err := e.csv.Write(meter.FocusColumns(e.version)); err != nil {
 		return err
 	}
 	for _, a := range accounts {
@@ -122,7 +125,7 @@ func (e *focusExport) write(accounts []cloud.BillingAccount) error {
 
 func (e *focusExport) month(a cloud.BillingAccount, month time.Time) error {
 	end := month.AddDate(0, 1, 0)
-	in := meter.FocusInput{Account: a, Issuer: e.issuer(), Currency: e.currency, Month: month, From: month, To: end}
+	in := meter.FocusInput{Version: e.version, Account: a, Issuer: e.issuer(), Currency: e.currency, Month: month, From: month, To: end}
 	if e.from.After(in.From) {
 		in.From = e.from
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/shopspring/decimal"
 
 	"lodge/api"
@@ -17,8 +18,8 @@ import (
 	"lodge/cloud"
 )
 
-// The rules of FOCUS 1.2 as its columns and attributes state them, beside the code
-// that writes the rows.
+// The rules of FOCUS 1.2 and 1.3 as their columns and attributes state them, beside
+// the code that writes the rows.
 
 var focusMandatory = []string{
 	"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass",
@@ -30,6 +31,10 @@ var focusNeverNull = []string{
 	"BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeFrequency", "ChargePeriodEnd",
 	"ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "ServiceSubcategory",
 }
+
+// focusSince are the columns that 1.3 put: mandatory, and null only of what has no
+// provider that could be named.
+var focusSince = []string{"HostProviderName", "ServiceProviderName"}
 
 var focusNumbers = []string{"BilledCost", "ConsumedQuantity", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "ListCost", "ListUnitPrice", "PricingQuantity"}
 
@@ -96,6 +101,14 @@ func checkFocus(r map[string]string) (wrong []string) {
 		}
 	}
 	say(r["EffectiveCost"] != r["BilledCost"], "EffectiveCost is not BilledCost, and there are no commitments")
+	if _, newer := r["ServiceProviderName"]; newer {
+		say(r["ServiceProviderName"] == "", "ServiceProviderName is null")
+		say(r["HostProviderName"] != r["ServiceProviderName"], "HostProviderName is not ServiceProviderName, and the host is the provider's")
+	}
+	if r["SkuPriceDetails"] != "" {
+		var details map[string]int
+		say(json.Unmarshal([]byte(r["SkuPriceDetails"]), &details) != nil || len(details) != 1 || r["SkuPriceId"] == "", "SkuPriceDetails are "+r["SkuPriceDetails"])
+	}
 	if r["Tags"] != "" {
 		var tags map[string]string
 		say(json.Unmarshal([]byte(r["Tags"]), &tags) != nil || len(tags) == 0, "Tags are "+r["Tags"])
@@ -105,8 +118,16 @@ func checkFocus(r map[string]string) (wrong []string) {
 
 func (h *house) focus(query string) []map[string]string {
 	h.t.Helper()
+	return h.focusOf("1.2", query)
+}
+
+func (h *house) focusOf(version, query string) []map[string]string {
+	h.t.Helper()
+	if version != "1.2" {
+		query += "&version=" + version
+	}
 	a := h.do("GET", "/v1/export/focus?"+query, "").want(200)
-	if a.Header.Get("Focus-Version") != "1.2" || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
+	if a.Header.Get("Focus-Version") != version || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
 		h.t.Errorf("headers %v", a.Header)
 	}
 	header, _, _ := strings.Cut(string(a.body), "\n")
@@ -122,6 +143,11 @@ func (h *house) focus(query string) []map[string]string {
 	for _, name := range focusMandatory {
 		if !slices.Contains(names, name) {
 			h.t.Errorf("no column %s", name)
+		}
+	}
+	for _, name := range focusSince {
+		if slices.Contains(names, name) != (version == "1.3") {
+			h.t.Errorf("the column %s of 1.3 in %s", name, version)
 		}
 	}
 	rows := rowsOf(h.t, a)
@@ -188,6 +214,20 @@ func TestFocusRowsFollowTheRulesAndAddUp(t *testing.T) {
 	if len(after) != len(before)+2 {
 		t.Errorf("%d rows, and %d before the invoice", len(after), len(before))
 	}
+	// The same in 1.3, with the columns that it put.
+	newer := h.focusOf("1.3", "month=2026-11")
+	for _, r := range newer {
+		if r["ServiceProviderName"] != "Acme Hosting" {
+			t.Errorf("row %v", r)
+		}
+		for _, name := range focusSince {
+			delete(r, name)
+		}
+	}
+	if diff := cmp.Diff(after, newer); diff != "" {
+		t.Errorf("1.2 (-), 1.3 (+)\n%s", diff)
+	}
+	h.do("GET", "/v1/export/focus?version=1.4", "").wantFailure(400, cloud.CodeInvalid)
 }
 
 // What is found out after the invoice is in the month of the next one; the rows of

@@ -13,12 +13,19 @@ import (
 	"lodge/cloud"
 )
 
-// FocusVersion is the version of the FinOps Open Cost and Usage Specification
-// whose rows FocusMonth makes. https://focus.finops.org/focus-specification/v1-2/
-const FocusVersion = "1.2"
+// The versions of the FinOps Open Cost and Usage Specification whose rows FocusMonth
+// makes. https://focus.finops.org/focus-specification/
+const (
+	FocusDefault = "1.2"
+	FocusNewest  = "1.3"
+)
+
+// FocusVersions are all of them.
+func FocusVersions() []string { return []string{FocusDefault, FocusNewest} }
 
 // FocusInput is what the rows of a month of a tenant are made from.
 type FocusInput struct {
+	Version  string
 	Account  cloud.BillingAccount
 	Issuer   string // who provides, publishes and invoices
 	Currency cloud.Currency
@@ -143,7 +150,7 @@ func (f *focus) charge(c Charge) {
 }
 
 func (f *focus) tell(row []string) {
-	if !f.done && !f.yield(row) {
+	if !f.done && !f.yield(ofVersion(f.Version, row)) {
 		f.done = true
 	}
 }
@@ -189,6 +196,7 @@ func (f *focus) account() []string {
 	row[colBillingAccountID], row[colBillingAccountName], row[colBillingCurrency] = f.Account.ID, f.Account.Name, f.Currency.Code
 	row[colBillingPeriodStart], row[colBillingPeriodEnd] = focusTime(f.Month), focusTime(endOfMonth(f.Month))
 	row[colInvoiceIssuerName], row[colProviderName], row[colPublisherName] = f.Issuer, f.Issuer, f.Issuer
+	row[colServiceProviderName], row[colHostProviderName] = f.Issuer, f.Issuer
 	if f.Invoice != nil {
 		row[colInvoiceID] = f.Invoice.Number
 	}
@@ -213,6 +221,7 @@ func (f *focus) row(m cloud.Meter, l cloud.InvoiceLine) []string {
 	if l.PriceID == "" {
 		row[colSkuPriceID] = string(m) // there is no price to name: it is the SKU's, and 0
 	}
+	row[colSkuPriceDetails] = priceDetails(m)
 	row[colKind], row[colSlot], row[colDiscountID] = string(l.Kind), l.Slot, l.DiscountID
 	return row
 }

@@ -68,7 +68,7 @@ func (c *Client) CostAs(ctx context.Context, q CostQuery) ([]byte, error) {
 type FocusQuery struct {
 	Tenant          string
 	Month, From, To string
-	Version         string // of FOCUS; "" the newest that lodge writes
+	Version         string // of FOCUS: "1.2", which is the default, or "1.3"
 }
 
 // ExportFocus writes closed hours as the CSV of FOCUS to w. An error means that

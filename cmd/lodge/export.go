@@ -21,8 +21,8 @@ func (a *app) exportFocusCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use: "focus", Short: "Write closed hours as the CSV of FOCUS",
-		Long: "focus writes one row for each closed hour, resource, meter and price, as FOCUS 1.2 (FinOps Open Cost and Usage\n" +
-			"Specification) has it. Without a period it is the present month as far as its hours are closed.",
+		Long: "focus writes one row for each closed hour, resource, meter and price, as FOCUS 1.2 or 1.3 (FinOps Open Cost and\n" +
+			"Usage Specification) has it. Without a period it is the present month as far as its hours are closed.",
 		Example: "  lodge export focus --month 2026-11 > november.csv\n  lodge export focus --from 2026-11-01 --to 2026-11-08 --out week.csv",
 		Args:    takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,8 +38,9 @@ func (a *app) exportFocusCommand() *cobra.Command {
 	f.StringVar(&q.Month, "month", "", "a whole month, as 2026-11")
 	f.StringVar(&q.From, "from", "", "first hour, day or month")
 	f.StringVar(&q.To, "to", "", "hour, day or month that is no longer part of it")
-	f.StringVar(&q.Version, "version", "", "of FOCUS (default 1.2)")
+	f.StringVar(&q.Version, "version", "", "of FOCUS: 1.2 or 1.3 (default 1.2)")
 	f.StringVar(&out, "out", "-", "file to write; - is the terminal")
+	a.complete(cmd, "version", "1.2", "1.3")
 	return cmd
 }
 
