@@ -28,7 +28,10 @@ type Invoice struct {
 	// invoiced month is corrected by the next invoice.
 	HoursSeq int64
 	Head     UsageSeal // the end of the chain just before this invoice
-	Created  time.Time
+	// NextInterval is the number that the next interval of the ledger had then. With
+	// Head it says what was known. 0: from before that was kept.
+	NextInterval int64
+	Created      time.Time
 }
 
 // LineKind says what a line of an invoice is.
@@ -129,8 +132,12 @@ func (i Invoice) Sealed() []byte {
 			l.Quantity, l.UnitPrice, l.Percent, l.Cost))
 		lines.Write([]byte{'\n'})
 	}
-	return row(i.Seq, i.ID, i.Number, i.TenantID, i.Tenant, i.Month.UnixMilli(), i.Issuer, i.Currency.Code, i.Currency.Minor,
-		i.Subtotal, i.TaxPercent, i.Tax, i.Rounding, i.Total, i.Unpriced, len(i.Lines), lines.Sum(nil), i.HoursSeq, i.Head.N, i.Head.Hash[:], i.Created.UnixMilli())
+	values := []any{i.Seq, i.ID, i.Number, i.TenantID, i.Tenant, i.Month.UnixMilli(), i.Issuer, i.Currency.Code, i.Currency.Minor,
+		i.Subtotal, i.TaxPercent, i.Tax, i.Rounding, i.Total, i.Unpriced, len(i.Lines), lines.Sum(nil), i.HoursSeq, i.Head.N, i.Head.Hash[:], i.Created.UnixMilli()}
+	if i.NextInterval > 0 { // older ones stay as they were sealed
+		values = append(values, i.NextInterval)
+	}
+	return row(values...)
 }
 
 // ValidateTerms checks what the installation says of its invoices.

@@ -175,6 +175,15 @@ type Ledger interface {
 	Hours(f func(UsageHour) error) error    // by hour, tenant and revision
 	Recounts(f func(UsageHour) error) error // Hour and TenantID of closed hours that are to be corrected
 	Invoices(f func(Invoice) error) error   // with their lines, by number
+	// InvoicesByTenant gives them by tenant and number.
+	InvoicesByTenant(f func(Invoice) error) error
+	// Known is what an invoice had to be made from, of a month: the ledger as it was
+	// known at its head. Intervals from next on were not there; 0 leaves out all that
+	// the chain does not show to have been there.
+	Known(i Invoice, month time.Time, next int64) (LedgerPart, error)
+	// Revised reports whether something of a month was found out between two
+	// invoices of a tenant.
+	Revised(prev, i Invoice, month time.Time) (bool, error)
 	// Traffic gives the bytes that belong to an hour, by tenant; none of hours that
 	// were closed when bytes were in none.
 	Traffic(hour time.Time, f func(Traffic) error) error

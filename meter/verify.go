@@ -27,7 +27,7 @@ const (
 	CheckOrphan       Check = "orphan"       // something is counted that is not there
 	CheckHour         Check = "hour"         // a closed hour is not what its intervals make
 	CheckConservation Check = "conservation" // the hours together are not what the intervals are
-	CheckInvoice      Check = "invoice"      // an invoice is missing, or does not add up
+	CheckInvoice      Check = "invoice"      // an invoice is missing, does not add up, or is not what the ledger makes
 )
 
 // Report is what Verify has found.
@@ -57,7 +57,7 @@ func (r *Report) add(c Check, table string, row int64, format string, args ...an
 // what differs. An error means that it could not be read.
 func Verify(l cloud.Ledger) (Report, error) {
 	v := verification{ledger: l}
-	for _, check := range []func() error{v.chain, v.orphans, v.hours, v.invoices} {
+	for _, check := range []func() error{v.chain, v.orphans, v.hours, v.invoices, v.remakes} {
 		if err := check(); err != nil {
 			return v.Report, err
 		}

@@ -46,8 +46,8 @@ func (d *DB) CreateInvoice(ctx context.Context, c cloud.Caller, now time.Time, n
 	return i, err
 }
 
-// number gives the invoice its place: the next number, the newest hour, and the
-// end of the chain.
+// number gives the invoice its place: the next number, the newest hour, the end of
+// the chain and of the intervals.
 func (t *tx) number(i *cloud.Invoice, terms cloud.InvoiceTerms) (err error) {
 	if err = t.row(`SELECT 1 + COALESCE(MAX(seq), 0) FROM invoice`).Scan(&i.Seq); err != nil {
 		return err
@@ -56,6 +56,9 @@ func (t *tx) number(i *cloud.Invoice, terms cloud.InvoiceTerms) (err error) {
 		return err
 	}
 	if err = t.row(`SELECT name FROM tenant WHERE id = ?`, i.TenantID).Scan(&i.Tenant); err != nil {
+		return err
+	}
+	if i.NextInterval, err = nextInterval(t); err != nil {
 		return err
 	}
 	i.Number = terms.NumberOf(i.Seq)

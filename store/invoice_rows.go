@@ -26,11 +26,12 @@ const invoiceQuery = `
 		  hours_seq,
 		  head_n,
 		  head_hash,
-		  created_at
+		  created_at,
+		  next_interval
 		FROM invoice`
 
 func scanInvoice(rows *sql.Rows) (i cloud.Invoice, err error) {
-	var month, created sql.NullInt64
+	var month, created, next sql.NullInt64
 	var hash []byte
 	err = rows.Scan(
 		&i.Seq,
@@ -52,8 +53,9 @@ func scanInvoice(rows *sql.Rows) (i cloud.Invoice, err error) {
 		&i.Head.N,
 		&hash,
 		&created,
+		&next,
 	)
-	i.Month, i.Created = moment(month), moment(created)
+	i.Month, i.Created, i.NextInterval = moment(month), moment(created), next.Int64
 	copy(i.Head.Hash[:], hash)
 	return i, err
 }
@@ -137,8 +139,9 @@ func (t *tx) insertInvoice(i cloud.Invoice) error {
 		  hours_seq,
 		  head_n,
 		  head_hash,
-		  created_at
-		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		  created_at,
+		  next_interval
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		i.Seq,
 		i.ID,
 		i.Number,
@@ -159,6 +162,7 @@ func (t *tx) insertInvoice(i cloud.Invoice) error {
 		i.Head.N,
 		i.Head.Hash[:],
 		stamp(i.Created),
+		i.NextInterval,
 	)
 	if err != nil {
 		return err

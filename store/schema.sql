@@ -1283,7 +1283,7 @@ CREATE TABLE invoice (
   hours_seq   BIGINT  NOT NULL,
   head_n      BIGINT  NOT NULL,
   head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
-  created_at  BIGINT  NOT NULL, opened_seq BIGINT,
+  created_at  BIGINT  NOT NULL, next_interval BIGINT,
   UNIQUE (tenant_id, month)
 );
 

@@ -192,12 +192,7 @@ func (l ledger) Recounts(f func(cloud.UsageHour) error) error {
 }
 
 func (l ledger) Invoices(f func(cloud.Invoice) error) error {
-	return each(l, scanInvoice, func(i cloud.Invoice) (err error) {
-		if i.Lines, err = invoiceLines(l, i.Seq); err != nil {
-			return err
-		}
-		return f(i)
-	}, invoiceQuery+` ORDER BY seq`)
+	return l.invoices(f, invoiceQuery+` ORDER BY seq`)
 }
 
 func (l ledger) Closed() (from, to time.Time, err error) {

@@ -37,6 +37,6 @@ END;
 
 CREATE INDEX usage_traffic_by_end ON usage_traffic (ended_at, tenant_id);
 
--- The highest number that an interval had when the invoice was made: with the head
--- of the chain it says what was known then. NULL for invoices from before.
-ALTER TABLE invoice ADD COLUMN opened_seq BIGINT;
+-- The number that the next interval had when the invoice was made: with the head of
+-- the chain it says what was known then. NULL for invoices from before.
+ALTER TABLE invoice ADD COLUMN next_interval BIGINT;
