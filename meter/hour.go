@@ -36,10 +36,10 @@ func HourLines(of cloud.HourContent, hour time.Time) []Line {
 			out = append(out, Line{u.ResourceID, u.Slot, u.Meter, cloud.StateRunning, Of(u.Bytes, 1)})
 		}
 	}
-	slices.SortFunc(out, compareLines)
+	slices.SortFunc(out, orderOfLines)
 	n := 0
 	for i := 1; i < len(out); i++ {
-		if compareLines(out[n], out[i]) == 0 {
+		if orderOfLines(out[n], out[i]) == 0 {
 			out[n].Quantity = out[n].Quantity.Plus(out[i].Quantity)
 			continue
 		}
@@ -49,8 +49,8 @@ func HourLines(of cloud.HourContent, hour time.Time) []Line {
 	return out[:min(n+1, len(out))]
 }
 
-// compareLines is the order of lines.
-func compareLines(a, b Line) int {
+// orderOfLines is the order of lines.
+func orderOfLines(a, b Line) int {
 	return cmp.Or(cmp.Compare(a.ResourceID, b.ResourceID), cmp.Compare(a.Slot, b.Slot),
 		cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.State, b.State))
 }
