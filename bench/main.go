@@ -28,7 +28,7 @@ type bench struct {
 func main() {
 	var only string
 	b := &bench{}
-	flag.StringVar(&only, "only", "", "sections to run, with commas: create,burst,sim,idle,http,auth,once,scale,ledger")
+	flag.StringVar(&only, "only", "", "sections to run, with commas: create,burst,sim,idle,http,auth,once,scale,ledger,focus")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with lodged")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of the comparison of bursts")
 	flag.Parse()
@@ -57,7 +57,7 @@ func (b *bench) run(only string) (err error) {
 		name string
 		run  func() error
 	}{
-		{"idle", b.idle}, {"http", b.http}, {"auth", b.auth}, {"once", b.once}, {"create", b.create}, {"burst", b.burst}, {"sim", b.sim}, {"scale", b.scale}, {"ledger", b.ledger},
+		{"idle", b.idle}, {"http", b.http}, {"auth", b.auth}, {"once", b.once}, {"create", b.create}, {"burst", b.burst}, {"sim", b.sim}, {"scale", b.scale}, {"ledger", b.ledger}, {"focus", b.focus},
 	}
 	for _, s := range sections {
 		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
