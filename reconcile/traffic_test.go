@@ -117,3 +117,42 @@ func TestCountersThatCannotBeReadStopNothing(t *testing.T) {
 		w.wantBytes(id, 1000, 0)
 	})
 }
+
+// What was sent in an hour is in that hour's rows, to the byte, also behind hours in
+// which nothing was; and one row a counter and hour is all that is written.
+func TestBytesAreWrittenInTheirHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, id := calm(t, 10)
+		defer w.db.Close()
+		defer w.stop()
+		time.Sleep(time.Until(cloud.Hour(time.Now()).Add(time.Hour + 10*time.Minute)))
+		first := cloud.Hour(time.Now())
+		want := map[time.Time]int64{}
+		for hour, bytes := range []int64{1000, 0, 0, 500, 7, 0, 3} {
+			for range 5 {
+				w.host.Transfer(id, 0, bytes, 0)
+				want[first.Add(time.Duration(hour)*time.Hour)] += bytes
+				time.Sleep(5 * time.Minute)
+			}
+			time.Sleep(35 * time.Minute)
+		}
+		all, err := w.db.UsageTraffic(context.Background(), w.root, cloud.UsageFilter{InstanceID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range all {
+			if u.EndedAt.Sub(u.Hour()) != time.Hour {
+				t.Errorf("a row ends at %s, which is no hour's end", u.EndedAt)
+			}
+			if want[u.Hour()] != u.Bytes {
+				t.Errorf("%d bytes are in the hour %s, and %d were sent", u.Bytes, u.Hour(), want[u.Hour()])
+			}
+			delete(want, u.Hour())
+		}
+		for hour, bytes := range want {
+			if bytes > 0 {
+				t.Errorf("the %d bytes of %s are in no row", bytes, hour)
+			}
+		}
+	})
+}
