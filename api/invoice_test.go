@@ -198,7 +198,7 @@ func TestBadInvoicesAreRefused(t *testing.T) {
 	}
 	h.do("GET", "/v1/invoices?month=2026", "").wantFailure(400, cloud.CodeInvalid)
 	h.do("GET", "/v1/invoices/"+nobodysID, "").wantFailure(404, cloud.CodeNotFound)
-	for _, query := range []string{"version=1.3", "month=2026-11&from=2026-11", "from=2026-11-05T12:30:00Z", "from=2026-12&to=2026-11", "month=2026"} {
+	for _, query := range []string{"version=1.4", "month=2026-11&from=2026-11", "from=2026-11-05T12:30:00Z", "from=2026-12&to=2026-11", "month=2026"} {
 		h.do("GET", "/v1/export/focus?"+query, "").wantFailure(400, cloud.CodeInvalid)
 	}
 	h.do("GET", "/v1/cost?format=html", "").wantFailure(400, cloud.CodeInvalid)
