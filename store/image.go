@@ -115,9 +115,9 @@ func defaultImage(s source, tenantID string) (cloud.Image, bool, error) {
 	return one(s, scanImage, imageQuery+`
 		WHERE is_default = 1
 		  AND deleted_at IS NULL
-		  AND (tenant_id = ? OR public = 1)
+		  AND (tenant_id = +? OR public = 1)
 		ORDER BY
-		  CASE WHEN tenant_id = ? THEN 0 ELSE 1 END,
+		  CASE WHEN tenant_id = +? THEN 0 ELSE 1 END,
 		  created_at,
 		  id
 		LIMIT 1`, tenantID, tenantID)

@@ -235,7 +235,7 @@ func (t *tx) pickPort(n cloud.NewInstance) (cloud.Port, error) {
 		  s.cidr
 		FROM network n
 		JOIN subnet s ON s.network_id = n.id
-		WHERE n.tenant_id = ?
+		WHERE n.tenant_id = +?
 		  AND n.is_default = 1
 		  AND n.deleted_at IS NULL
 		ORDER BY s.created_at, s.id

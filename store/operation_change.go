@@ -83,7 +83,7 @@ func runningOn(s source, subjectID string) ([]cloud.Operation, error) {
 // runningQuery reads along the index operation_by_subject: what has ended costs a
 // record nothing.
 const runningQuery = operationQuery + `
-		WHERE o.subject_id = ?
+		WHERE o.subject_id = +?
 		  AND o.state = 'running'
 		ORDER BY o.created_at, o.id`
 

@@ -28,7 +28,7 @@ func limitsOf(s source, tenantID string) (limits cloud.Limits, own map[cloud.Res
 	rows, err := s.rows(`
 		SELECT resource, most, 0 FROM quota_default
 		UNION ALL
-		SELECT resource, most, 1 FROM quota WHERE tenant_id = ?
+		SELECT resource, most, 1 FROM quota WHERE tenant_id = +?
 		ORDER BY 3`, tenantID)
 	if err != nil {
 		return nil, nil, err

@@ -46,7 +46,7 @@ func scanInterval(rows *sql.Rows) (iv cloud.Interval, err error) {
 // openQuery reads what a resource has open. It names the index, because without,
 // the whole history of the resource is read.
 const openQuery = intervalQuery + ` INDEXED BY usage_interval_open
-		WHERE resource_id = ?
+		WHERE resource_id = +?
 		  AND ended_at IS NULL
 		ORDER BY seq`
 
@@ -171,9 +171,9 @@ func scanDrop(rows *sql.Rows) (d cloud.UsageDrop, err error) {
 const lastEndQuery = `
 		SELECT ended_at
 		FROM usage_interval
-		WHERE resource_id = ?
-		  AND slot = ?
-		  AND meter = ?
+		WHERE resource_id = +?
+		  AND slot = +?
+		  AND meter = +?
 		ORDER BY started_at DESC
 		LIMIT 1`
 

@@ -45,7 +45,7 @@ func scanFact(rows *sql.Rows) (f cloud.UsageFact, err error) {
 // When the clock was set back since the last fact, it holds from there.
 func (t *tx) fact(f cloud.UsageFact) error {
 	last, _, err := one(t, scanFact, factQuery+`
-		WHERE resource_id = ?
+		WHERE resource_id = +?
 		ORDER BY seq DESC
 		LIMIT 1`, f.ResourceID)
 	if err != nil {
