@@ -14,7 +14,7 @@ import (
 
 func (a *app) invoiceCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "invoice", Short: "Freeze months, and show and print invoices"}
-	cmd.AddCommand(a.invoiceCreateCommand(), a.invoiceListCommand(), a.invoiceShowCommand())
+	cmd.AddCommand(a.invoiceCreateCommand(), a.invoiceListCommand(), a.invoiceShowCommand(), a.invoiceDraftCommand())
 	return group(cmd)
 }
 
@@ -77,7 +77,7 @@ func invoiceTable(items []wire.Invoice) *table {
 }
 
 func (a *app) invoiceShowCommand() *cobra.Command {
-	var asCSV, asHTML string
+	var as invoiceFormat
 	cmd := &cobra.Command{
 		Use: "show [MONTH|ID]", Short: "Show an invoice, or the draft of a month that has none",
 		Long: "show gives the invoice of a month of your tenant (--tenant for others), or by its id. A month that is not frozen gives a\n" +
@@ -86,8 +86,8 @@ func (a *app) invoiceShowCommand() *cobra.Command {
 		Example: "  lodge invoice show 2026-11\n  lodge --tenant acme invoice show 2026-11 --html invoice.html\n  lodge invoice show --csv -",
 		Args:    takes(0, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if asCSV != "" && asHTML != "" {
-				return usagef("Give --csv or --html, not both.")
+			if err := as.check(); err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
@@ -97,26 +97,10 @@ func (a *app) invoiceShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch {
-			case asCSV != "":
-				return a.invoiceFile(cmd.Context(), c, id, q, "csv", asCSV)
-			case asHTML != "":
-				return a.invoiceFile(cmd.Context(), c, id, q, "html", asHTML)
-			}
-			var i wire.Invoice
-			if id != "" {
-				i, err = c.Invoice(cmd.Context(), id)
-			} else {
-				i, err = c.DraftInvoice(cmd.Context(), q)
-			}
-			if err != nil {
-				return err
-			}
-			return a.print(i, func() writer { return invoiceSheet(i) })
+			return a.showInvoice(cmd.Context(), c, id, q, as)
 		},
 	}
-	cmd.Flags().StringVar(&asCSV, "csv", "", "write it as CSV to this file; - is the terminal")
-	cmd.Flags().StringVar(&asHTML, "html", "", "write it as a page to this file; - is the terminal")
+	as.flags(cmd)
 	return cmd
 }
 

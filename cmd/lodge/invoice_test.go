@@ -40,6 +40,8 @@ func TestInvoicesAndExports(t *testing.T) {
 		{"invoice-show-draft", "--tenant acme invoice show 2026-11", func(b *bench) {
 			b.on("GET /v1/invoices", wire.List[wire.Invoice]{Items: []wire.Invoice{}}).on("GET /v1/invoices/draft", draft)
 		}},
+		{"invoice-draft", "--tenant acme invoice draft 2026-11", func(b *bench) { b.on("GET /v1/invoices/draft", draft) }},
+		{"invoice-draft-two", "invoice draft --csv a --html b", nil},
 		{"invoice-show-two", "invoice show 2026-10", func(b *bench) {
 			b.on("GET /v1/invoices", wire.List[wire.Invoice]{Items: append(list.Items, list.Items...)})
 		}},
