@@ -178,6 +178,8 @@ func (s *server) routes() []route {
 		{"GET", "/v1/webhooks", admin, s.listWebhooks},
 		{"POST", "/v1/webhooks", admin, s.createWebhook},
 		{"GET", "/v1/webhooks/{id}", admin, s.getWebhook},
+		{"PATCH", "/v1/webhooks/{id}", admin, s.updateWebhook},
+		{"POST", "/v1/webhooks/{id}/secret", admin, s.rotateWebhook},
 		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook},
 		{"GET", "/v1/schedules", viewer, s.listSchedules},
 		{"POST", "/v1/schedules", member, s.createSchedule},

@@ -114,6 +114,8 @@ var fullBodies = map[string]string{
 	"POST /v1/budgets":                       `{"tenant":"ours","name":"new","label":"a=b","amount":"10","period":"day","thresholds":[{"percent":50,"on":"actual","action":"notify"}],"webhook":""}`,
 	"PATCH /v1/budgets/{id}":                 `{"name":"new","label":"a=b","amount":"20","webhook":""}`,
 	"POST /v1/webhooks":                      `{"tenant":"ours","name":"new","url":"https://hooks.example.org/x"}`,
+	"PATCH /v1/webhooks/{id}":                `{"name":"new","url":"https://hooks.example.org/x"}`,
+	"POST /v1/webhooks/{id}/secret":          `{"overlap_seconds":60}`,
 	"POST /v1/schedules":                     `{"tenant":"ours","name":"new","label":"a=b","start":"0 7 * * *","stop":"0 20 * * *","time_zone":"UTC"}`,
 	"PATCH /v1/schedules/{id}":               `{"name":"new","label":"a=b","start":"0 7 * * *","stop":"0 20 * * *","time_zone":"UTC"}`,
 	"POST /v1/estimates":                     `{"tenant":"ours","size":"1 vCPU, 1GB","flavor":"","image":"secret-image","labels":{"a":"b"}}`,

@@ -57,6 +57,8 @@ var actions = map[string]string{
 	"PATCH /v1/schedules/{id}":               "schedule.update",
 	"DELETE /v1/schedules/{id}":              "schedule.delete",
 	"POST /v1/webhooks":                      "webhook.create",
+	"PATCH /v1/webhooks/{id}":                "webhook.update",
+	"POST /v1/webhooks/{id}/secret":          "webhook.rotate",
 	"DELETE /v1/webhooks/{id}":               "webhook.delete",
 	"POST /v1/estimates":                     "estimate.make", // which changes nothing: only what was refused is there
 }

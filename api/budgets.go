@@ -142,18 +142,22 @@ func (s *server) deleteBudget(w http.ResponseWriter, r *http.Request, c cloud.Ca
 	if err != nil {
 		return err
 	}
-	if err := s.Budgets.DeleteBudget(r.Context(), c, s.Now(), id); err != nil {
+	b, left, err := s.Budgets.DeleteBudget(r.Context(), c, s.Now(), id)
+	switch {
+	case err != nil:
 		return err
+	case left: // what it has stopped is too much to be started at once
+		etag(w, b.Tag())
+		return reply(w, http.StatusAccepted, wireBudget(b))
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return noContent(w)
 }
 
 func wireBudget(b cloud.Budget) wire.Budget {
 	out := wire.Budget{
 		ID: b.ID, TenantID: b.TenantID, Name: b.Name, Label: b.Selector, Amount: b.Amount, Period: string(b.Period),
 		Thresholds: make([]wire.BudgetThreshold, 0, len(b.Thresholds)), WebhookID: b.WebhookID, ByOperator: b.ByOperator,
-		CreatedAt: wireTime(b.CreatedAt), UpdatedAt: wireTime(b.UpdatedAt), Revision: b.Revision,
+		CreatedAt: wireTime(b.CreatedAt), UpdatedAt: wireTime(b.UpdatedAt), DeletedAt: wireTime(b.DeletedAt), Revision: b.Revision, Holds: b.Holds,
 		Crossings: make([]wire.BudgetCrossing, 0, len(b.Crossings)),
 	}
 	for _, t := range b.Thresholds {

@@ -18,6 +18,8 @@ var rehearsable = map[string]bool{
 	"POST /v1/users": true, "DELETE /v1/users/{user}": true,
 	"POST /v1/flavors": true, "DELETE /v1/flavors/{id}": true,
 	"POST /v1/budgets": true, "PATCH /v1/budgets/{id}": true, "DELETE /v1/budgets/{id}": true,
+	"POST /v1/webhooks": true, "PATCH /v1/webhooks/{id}": true, "DELETE /v1/webhooks/{id}": true,
+	"POST /v1/schedules": true, "PATCH /v1/schedules/{id}": true, "DELETE /v1/schedules/{id}": true,
 }
 
 // dryRun takes dry_run out of the query, so that the handlers are the same with
@@ -86,6 +88,12 @@ func (s *server) replyRehearsal(w http.ResponseWriter, req *http.Request, c clou
 		out.Flavor = some(wireFlavor(v))
 	case cloud.Budget:
 		out.Budget = some(wireBudget(v))
+	case cloud.Webhook:
+		out.Webhook = some(wireWebhook(v))
+	case cloud.IssuedWebhook: // its secret signs nothing
+		out.Webhook = some(wireWebhook(v.Webhook))
+	case cloud.Schedule:
+		out.Schedule = some(wireSchedule(v))
 	}
 	return reply(w, http.StatusOK, out)
 }

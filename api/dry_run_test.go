@@ -20,6 +20,8 @@ var takesDryRun = []string{
 	"POST /v1/images", "PATCH /v1/images/{id}", "DELETE /v1/images/{id}", "POST /v1/tenants", "DELETE /v1/tenants/{id}",
 	"POST /v1/users", "DELETE /v1/users/{user}", "POST /v1/flavors", "DELETE /v1/flavors/{id}",
 	"POST /v1/budgets", "PATCH /v1/budgets/{id}", "DELETE /v1/budgets/{id}",
+	"POST /v1/webhooks", "PATCH /v1/webhooks/{id}", "DELETE /v1/webhooks/{id}",
+	"POST /v1/schedules", "PATCH /v1/schedules/{id}", "DELETE /v1/schedules/{id}",
 }
 
 // With dry_run a route gives the verdict that it gives without, and writes

@@ -15,6 +15,10 @@ var unbound = map[string]string{
 	"DELETE /v1/instances":          "it is of many instances; expect says of how many",
 }
 
+// boundPosts are the POSTs that change one object and take If-Match, beside those
+// of instances.
+var boundPosts = map[string]bool{"/v1/prices/{id}/end": true, "/v1/discounts/{id}/end": true, "/v1/webhooks/{id}/secret": true}
+
 // takesIfMatch reports whether a change by the route can be bound to what was
 // read.
 func takesIfMatch(rt route) bool {
@@ -25,7 +29,7 @@ func takesIfMatch(rt route) bool {
 	case http.MethodPatch, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return strings.HasPrefix(rt.path, "/v1/instances/{id}/") // its power
+	return strings.HasPrefix(rt.path, "/v1/instances/{id}/") || boundPosts[rt.path] // its power, and others
 }
 
 // etag sends the tag of an object as its entity tag: RFC 9110 section 8.8.3.

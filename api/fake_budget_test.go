@@ -30,9 +30,9 @@ func (s *fakeStore) UpdateBudget(ctx context.Context, c cloud.Caller, _ time.Tim
 	return s.Budget(ctx, c, id)
 }
 
-func (s *fakeStore) DeleteBudget(ctx context.Context, c cloud.Caller, _ time.Time, id string) error {
-	_, err := s.Budget(ctx, c, id)
-	return err
+func (s *fakeStore) DeleteBudget(ctx context.Context, c cloud.Caller, _ time.Time, id string) (b cloud.Budget, left bool, err error) {
+	b, err = s.Budget(ctx, c, id)
+	return b, false, err
 }
 
 func (s *fakeStore) Webhooks(context.Context, cloud.Caller, string) ([]cloud.Webhook, error) {
@@ -46,6 +46,15 @@ func (s *fakeStore) Webhook(_ context.Context, _ cloud.Caller, id string) (cloud
 func (s *fakeStore) CreateWebhook(_ context.Context, _ cloud.Caller, now time.Time, n cloud.IssuedWebhook) (cloud.IssuedWebhook, error) {
 	n.CreatedAt, n.UpdatedAt = now, now
 	return n, n.Checked()
+}
+
+func (s *fakeStore) UpdateWebhook(ctx context.Context, c cloud.Caller, _ time.Time, id string, _ cloud.WebhookChange) (cloud.Webhook, error) {
+	return s.Webhook(ctx, c, id)
+}
+
+func (s *fakeStore) RotateWebhook(ctx context.Context, c cloud.Caller, _ time.Time, id string, _ cloud.NewSecret) (n cloud.IssuedWebhook, err error) {
+	n.Webhook, err = s.Webhook(ctx, c, id)
+	return n, err
 }
 
 func (s *fakeStore) DeleteWebhook(ctx context.Context, c cloud.Caller, _ time.Time, id string) error {
@@ -70,9 +79,9 @@ func (s *fakeStore) UpdateSchedule(ctx context.Context, c cloud.Caller, _ time.T
 	return s.Schedule(ctx, c, id)
 }
 
-func (s *fakeStore) DeleteSchedule(ctx context.Context, c cloud.Caller, _ time.Time, id string) error {
-	_, err := s.Schedule(ctx, c, id)
-	return err
+func (s *fakeStore) DeleteSchedule(ctx context.Context, c cloud.Caller, _ time.Time, id string) (sc cloud.Schedule, left bool, err error) {
+	sc, err = s.Schedule(ctx, c, id)
+	return sc, false, err
 }
 
 func (s *fakeStore) Rests(context.Context, string, time.Time) ([]cloud.Rest, error) { return nil, nil }

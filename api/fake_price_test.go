@@ -17,6 +17,10 @@ func (s *fakeStore) Prices(context.Context, cloud.Caller, cloud.PriceFilter) ([]
 	return nil, nil
 }
 
+func (s *fakeStore) PricePage(context.Context, cloud.Caller, cloud.PriceFilter, cloud.Page) ([]cloud.Price, string, error) {
+	return nil, "", nil
+}
+
 func (s *fakeStore) Price(_ context.Context, _ cloud.Caller, id string) (cloud.Price, error) {
 	return cloud.Price{}, cloud.Errorf(cloud.CodeNotFound, "There is no price %s.", id)
 }
@@ -33,6 +37,10 @@ func (s *fakeStore) Currency(context.Context) (cloud.Currency, error) { return c
 
 func (s *fakeStore) Discounts(context.Context, cloud.Caller, cloud.PriceFilter) ([]cloud.Discount, error) {
 	return nil, nil
+}
+
+func (s *fakeStore) DiscountPage(context.Context, cloud.Caller, cloud.PriceFilter, cloud.Page) ([]cloud.Discount, string, error) {
+	return nil, "", nil
 }
 
 func (s *fakeStore) Discount(_ context.Context, _ cloud.Caller, id string) (cloud.Discount, error) {

@@ -34,7 +34,7 @@ var notOnce = map[string]string{
 // secretive are the routes with a secret in the request or in the answer. What
 // is kept of them is sealed with the key itself, which lodge does not keep: so
 // the key must be one that cannot be guessed.
-var secretive = map[string]bool{"/v1/sessions": true, "/v1/tokens": true, "/v1/users": true, "/v1/webhooks": true}
+var secretive = map[string]bool{"/v1/sessions": true, "/v1/tokens": true, "/v1/users": true, "/v1/webhooks": true, "/v1/webhooks/{id}/secret": true}
 
 // once reads the Idempotency-Key of a POST; nil without one.
 // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/

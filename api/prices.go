@@ -8,9 +8,11 @@ import (
 	"lodge/cloud"
 )
 
-// priceQuery reads what lists of prices and discounts are narrowed by.
-func (s *server) priceQuery(r *http.Request, c cloud.Caller) (f cloud.PriceFilter, err error) {
-	q := parseQuery(r, "tenant", "meter", "at")
+// priceQuery reads what lists of prices and discounts are narrowed by, and which
+// part of them is asked for.
+func (s *server) priceQuery(r *http.Request, c cloud.Caller) (f cloud.PriceFilter, p cloud.Page, err error) {
+	q := parseQuery(r, "tenant", "meter", "at", "limit", "cursor")
+	p = q.page()
 	words := make([]string, 0, len(cloud.BilledMeters()))
 	for _, m := range cloud.BilledMeters() {
 		words = append(words, string(m))
@@ -20,19 +22,19 @@ func (s *server) priceQuery(r *http.Request, c cloud.Caller) (f cloud.PriceFilte
 	if q.err == nil {
 		f.TenantID, q.err = s.narrow(r, c, q.Get("tenant"))
 	}
-	return f, q.err
+	return f, p, q.err
 }
 
 func (s *server) listPrices(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, err := s.priceQuery(r, c)
+	f, p, err := s.priceQuery(r, c)
 	if err != nil {
 		return err
 	}
-	items, err := s.Prices.Prices(r.Context(), c, f)
+	items, next, err := s.Prices.PricePage(r.Context(), c, f, p)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, "", wirePrice)
+	return replyList(w, items, next, wirePrice)
 }
 
 func (s *server) getPrice(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
@@ -44,6 +46,7 @@ func (s *server) getPrice(w http.ResponseWriter, r *http.Request, c cloud.Caller
 	if err != nil {
 		return err
 	}
+	etag(w, p.Tag())
 	return reply(w, http.StatusOK, wirePrice(p))
 }
 
@@ -156,15 +159,15 @@ func (s *server) endPrice(w http.ResponseWriter, r *http.Request, c cloud.Caller
 }
 
 func (s *server) listDiscounts(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
-	f, err := s.priceQuery(r, c)
+	f, p, err := s.priceQuery(r, c)
 	if err != nil {
 		return err
 	}
-	items, err := s.Discounts.Discounts(r.Context(), c, f)
+	items, next, err := s.Discounts.DiscountPage(r.Context(), c, f, p)
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, "", wireDiscount)
+	return replyList(w, items, next, wireDiscount)
 }
 
 func (s *server) getDiscount(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
@@ -176,6 +179,7 @@ func (s *server) getDiscount(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
+	etag(w, d.Tag())
 	return reply(w, http.StatusOK, wireDiscount(d))
 }
 

@@ -120,6 +120,8 @@ func (g *guarded) reach(r api.Rule, ids map[string]string) (path, body string) {
 		body = `{"amount":"20"}`
 	case "POST /v1/webhooks":
 		body = `{"name":"new","url":"https://hooks.example.org/x"}`
+	case "PATCH /v1/webhooks/{id}":
+		body = `{"url":"https://hooks.example.org/y"}`
 	case "POST /v1/schedules":
 		body = `{"name":"new","label":"env=dev","start":"0 7 * * *","stop":"0 20 * * *"}`
 	case "PATCH /v1/schedules/{id}":

@@ -102,16 +102,21 @@ func (s *server) deleteSchedule(w http.ResponseWriter, r *http.Request, c cloud.
 	if err != nil {
 		return err
 	}
-	if err := s.Schedules.DeleteSchedule(r.Context(), c, s.Now(), id); err != nil {
+	sc, left, err := s.Schedules.DeleteSchedule(r.Context(), c, s.Now(), id)
+	switch {
+	case err != nil:
 		return err
+	case left: // as of a budget
+		etag(w, sc.Tag())
+		return reply(w, http.StatusAccepted, wireSchedule(sc))
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return noContent(w)
 }
 
 func wireSchedule(sc cloud.Schedule) wire.Schedule {
 	return wire.Schedule{
 		ID: sc.ID, TenantID: sc.TenantID, Name: sc.Name, Label: sc.Selector, Start: sc.Start, Stop: sc.Stop, TimeZone: sc.Zone, Enabled: sc.Enabled,
-		Last: string(sc.Applied), LastAt: wireTime(sc.AppliedAt), CreatedAt: wireTime(sc.CreatedAt), UpdatedAt: wireTime(sc.UpdatedAt), Revision: sc.Revision,
+		Last: string(sc.Applied), LastAt: wireTime(sc.AppliedAt), CreatedAt: wireTime(sc.CreatedAt), UpdatedAt: wireTime(sc.UpdatedAt), DeletedAt: wireTime(sc.DeletedAt),
+		Revision: sc.Revision, Holds: sc.Holds,
 	}
 }

@@ -122,6 +122,7 @@ type Facts interface {
 // Prices keeps the price book.
 type Prices interface {
 	Prices(ctx context.Context, c cloud.Caller, f cloud.PriceFilter) ([]cloud.Price, error)
+	PricePage(ctx context.Context, c cloud.Caller, f cloud.PriceFilter, p cloud.Page) (items []cloud.Price, next string, err error)
 	Price(ctx context.Context, c cloud.Caller, id string) (cloud.Price, error)
 	CreatePrice(ctx context.Context, c cloud.Caller, now time.Time, p cloud.Price, replace bool) (cloud.Price, error)
 	EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id string, at time.Time) (cloud.Price, error)
@@ -131,6 +132,7 @@ type Prices interface {
 // Discounts keeps what tenants need not pay.
 type Discounts interface {
 	Discounts(ctx context.Context, c cloud.Caller, f cloud.PriceFilter) ([]cloud.Discount, error)
+	DiscountPage(ctx context.Context, c cloud.Caller, f cloud.PriceFilter, p cloud.Page) (items []cloud.Discount, next string, err error)
 	Discount(ctx context.Context, c cloud.Caller, id string) (cloud.Discount, error)
 	CreateDiscount(ctx context.Context, c cloud.Caller, now time.Time, d cloud.Discount) (cloud.Discount, error)
 	EndDiscount(ctx context.Context, c cloud.Caller, now time.Time, id string, at time.Time) (cloud.Discount, error)
@@ -245,7 +247,7 @@ type Budgets interface {
 	BudgetUsage(ctx context.Context, b cloud.Budget, now time.Time) (cloud.BudgetUsage, error)
 	CreateBudget(ctx context.Context, c cloud.Caller, now time.Time, b cloud.Budget, judge cloud.JudgeBudget) (cloud.Budget, error)
 	UpdateBudget(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.BudgetChange, judge cloud.JudgeBudget) (cloud.Budget, error)
-	DeleteBudget(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+	DeleteBudget(ctx context.Context, c cloud.Caller, now time.Time, id string) (b cloud.Budget, left bool, err error)
 }
 
 // Webhooks keeps whom budgets tell.
@@ -253,6 +255,8 @@ type Webhooks interface {
 	Webhooks(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Webhook, error)
 	Webhook(ctx context.Context, c cloud.Caller, id string) (cloud.Webhook, error)
 	CreateWebhook(ctx context.Context, c cloud.Caller, now time.Time, n cloud.IssuedWebhook) (cloud.IssuedWebhook, error)
+	UpdateWebhook(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.WebhookChange) (cloud.Webhook, error)
+	RotateWebhook(ctx context.Context, c cloud.Caller, now time.Time, id string, n cloud.NewSecret) (cloud.IssuedWebhook, error)
 	DeleteWebhook(ctx context.Context, c cloud.Caller, now time.Time, id string) error
 }
 
@@ -262,7 +266,7 @@ type Schedules interface {
 	Schedule(ctx context.Context, c cloud.Caller, id string) (cloud.Schedule, error)
 	CreateSchedule(ctx context.Context, c cloud.Caller, now time.Time, s cloud.Schedule) (cloud.Schedule, error)
 	UpdateSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.ScheduleChange, check func(cloud.Schedule) error) (cloud.Schedule, error)
-	DeleteSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string) error
+	DeleteSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string) (s cloud.Schedule, left bool, err error)
 	// Rests are the times since from in which a schedule had instances stopped.
 	Rests(ctx context.Context, scheduleID string, from time.Time) ([]cloud.Rest, error)
 }

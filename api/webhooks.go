@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/rand"
 	"net/http"
+	"time"
 
 	"lodge/api/wire"
 	"lodge/cloud"
@@ -55,6 +56,56 @@ func (s *server) createWebhook(w http.ResponseWriter, r *http.Request, c cloud.C
 	return reply(w, http.StatusCreated, wireIssuedWebhook(n))
 }
 
+func (s *server) updateWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	id, err := bookID(r, cloud.KindWebhook)
+	if err != nil {
+		return err
+	}
+	var body wire.UpdateWebhook
+	if _, err := decodePatch(w, r, &body); err != nil {
+		return err
+	}
+	if body.URL != nil {
+		if err := s.WebhookCheck(*body.URL); err != nil {
+			return err
+		}
+	}
+	h, err := s.Webhooks.UpdateWebhook(r.Context(), c, s.Now(), id, cloud.WebhookChange{Name: body.Name, URL: body.URL})
+	if err != nil {
+		return err
+	}
+	etag(w, h.Tag())
+	return reply(w, http.StatusOK, wireWebhook(h))
+}
+
+// overlap is how long the secret before signs when the body does not say.
+const overlap = 24 * time.Hour
+
+// rotateWebhook gives a webhook a new secret, which only this answer has.
+func (s *server) rotateWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
+	id, err := bookID(r, cloud.KindWebhook)
+	if err != nil {
+		return err
+	}
+	var body wire.NewSecret
+	if err := decodeOptional(w, r, &body); err != nil {
+		return err
+	}
+	n := cloud.NewSecret{Secret: make([]byte, notify.SecretBytes), Overlap: overlap}
+	_, _ = rand.Read(n.Secret) // it never fails
+	if body.OverlapSeconds != nil {
+		n.Overlap = time.Duration(max(-1, min(maxOverlap, *body.OverlapSeconds))) * time.Second
+	}
+	issued, err := s.Webhooks.RotateWebhook(r.Context(), c, s.Now(), id, n)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, wireIssuedWebhook(issued))
+}
+
+// maxOverlap keeps a number of seconds from running over as a duration.
+const maxOverlap = int64(cloud.MaxSecretOverlap/time.Second) + 1
+
 func (s *server) deleteWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	id, err := bookID(r, cloud.KindWebhook)
 	if err != nil {
@@ -76,7 +127,7 @@ func wireIssuedWebhook(n cloud.IssuedWebhook) wire.Webhook {
 func wireWebhook(h cloud.Webhook) wire.Webhook {
 	out := wire.Webhook{
 		ID: h.ID, TenantID: h.TenantID, Name: h.Name, URL: h.URL, ByOperator: h.ByOperator,
-		CreatedAt: wireTime(h.CreatedAt), UpdatedAt: wireTime(h.UpdatedAt), Revision: h.Revision,
+		CreatedAt: wireTime(h.CreatedAt), UpdatedAt: wireTime(h.UpdatedAt), Revision: h.Revision, OldSecretUntil: wireTime(h.OldUntil),
 	}
 	for _, m := range h.Deliveries {
 		out.Deliveries = append(out.Deliveries, wire.Delivery{

@@ -20,7 +20,9 @@ type Budget struct {
 	ByOperator           bool   // only an operator changes it
 	Generation           int64  // grows with every change of what it decides by
 	CreatedAt, UpdatedAt time.Time
+	DeletedAt            time.Time // it does nothing any more, and goes when Holds is 0
 	Revision             int64
+	Holds                int // instances that it has stopped and may start again
 	// Crossings are what is in force, the first crossed first.
 	Crossings []BudgetCrossing
 }

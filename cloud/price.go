@@ -28,6 +28,16 @@ type Price struct {
 	Created  time.Time
 }
 
+// Tag names a version of a price: of what it is only its end can change.
+func (p Price) Tag() string { return dated(p.Created, endMark(p.To)) }
+
+func endMark(to time.Time) int64 {
+	if to.IsZero() {
+		return 0
+	}
+	return to.UnixMilli()
+}
+
 // Discount takes a part off what a tenant pays.
 type Discount struct {
 	ID       string
@@ -37,6 +47,9 @@ type Discount struct {
 	From, To time.Time // as of a Price
 	Created  time.Time
 }
+
+// Tag names a version of a discount, as that of a price.
+func (d Discount) Tag() string { return dated(d.Created, endMark(d.To)) }
 
 // Currency is what the installation bills in.
 type Currency struct {

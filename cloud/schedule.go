@@ -13,8 +13,16 @@ type Schedule struct {
 	AppliedAt            time.Time
 	CheckedAt            time.Time // later times are still to come
 	CreatedAt, UpdatedAt time.Time
+	DeletedAt            time.Time // it does nothing any more, and goes when Holds is 0
 	Revision             int64
+	Holds                int // instances that it has stopped and may start again
 }
+
+// Off reports whether what it has stopped is to stay so.
+func (s Schedule) Off() bool { return s.Enabled && s.Applied == ScheduleStop && s.DeletedAt.IsZero() }
+
+// Owes reports whether it still has to start what it has stopped, or to go.
+func (s Schedule) Owes() bool { return !s.Off() && (s.Holds > 0 || !s.DeletedAt.IsZero()) }
 
 // Tag names a version of a schedule as its owner wants it: what it does changes no
 // tag.

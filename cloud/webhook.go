@@ -6,9 +6,10 @@ import "time"
 type Webhook struct {
 	ID, TenantID, Name   string
 	URL                  string
-	ByOperator           bool // only an operator deletes it
+	ByOperator           bool // only an operator changes it
 	CreatedAt, UpdatedAt time.Time
 	Revision             int64
+	OldUntil             time.Time // until then the secret before this one signs too; zero: none does
 	// Deliveries are the last ones, the newest first.
 	Deliveries []Delivery
 }
@@ -22,6 +23,20 @@ type IssuedWebhook struct {
 	Webhook
 	Secret []byte
 }
+
+// WebhookChange is a PATCH: nil means "as it is".
+type WebhookChange struct {
+	Name, URL *string
+}
+
+// NewSecret is a secret that takes the place of another one.
+type NewSecret struct {
+	Secret  []byte
+	Overlap time.Duration // how long the one before signs too
+}
+
+// How long the secret before signs beside a new one, at most.
+const MaxSecretOverlap = 7 * 24 * time.Hour
 
 // MaxWebhooks is how many webhooks a tenant has at most.
 const MaxWebhooks = 20
@@ -37,6 +52,8 @@ type Delivery struct {
 	Body          string // JSON
 	URL           string
 	Secret        []byte
+	OldSecret     []byte    // the one before
+	OldUntil      time.Time // until then it signs too; zero: it does not
 	CreatedAt     time.Time
 	Attempts      int
 	LastAt        time.Time

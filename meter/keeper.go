@@ -115,6 +115,13 @@ func (k *Keeper) Keep(ctx context.Context) (next time.Time, err error) {
 // is due next.
 func (k *Keeper) look(ctx context.Context, b cloud.Budget, must bool) (time.Time, error) {
 	now := k.Now()
+	if !b.DeletedAt.IsZero() { // nothing of it depends on what was spent
+		more, err := k.Purse.ActBudget(ctx, now, b.ID, JudgeBudget)
+		if err != nil || !more {
+			return time.Time{}, err
+		}
+		return now, nil
+	}
 	u, err := k.Purse.BudgetUsage(ctx, b, now)
 	if err != nil {
 		return time.Time{}, err

@@ -101,7 +101,11 @@ func (s *Sender) Send(ctx context.Context) (time.Time, error) {
 
 // try tries one message once and writes down how it went.
 func (s *Sender) try(ctx context.Context, m cloud.Delivery) error {
-	status, err := s.Poster.Post(ctx, m.URL, Headers(m.Secret, m.ID, s.Wall(), m.Body), m.Body)
+	secrets := [][]byte{m.Secret}
+	if s.Now().Before(m.OldUntil) {
+		secrets = append(secrets, m.OldSecret)
+	}
+	status, err := s.Poster.Post(ctx, m.URL, Headers(secrets, m.ID, s.Wall(), m.Body), m.Body)
 	if ctx.Err() != nil {
 		return nil // lodged ends; it counts for nothing
 	}

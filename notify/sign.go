@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,15 +16,20 @@ const SecretBytes = 32
 func SecretText(secret []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(secret) }
 
 // Headers are what goes with a message: its id, when it was sent, and the
-// signature of both with the body.
-func Headers(secret []byte, id string, at time.Time, body string) map[string]string {
+// signatures of both with the body, one by each secret. Whoever knows one of the
+// secrets finds its own among them.
+func Headers(secrets [][]byte, id string, at time.Time, body string) map[string]string {
 	stamp := strconv.FormatInt(at.Unix(), 10)
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(id + "." + stamp + "." + body))
+	signatures := make([]string, 0, len(secrets))
+	for _, secret := range secrets {
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(id + "." + stamp + "." + body))
+		signatures = append(signatures, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
 	return map[string]string{
 		"Content-Type":      "application/cloudevents+json; charset=utf-8",
 		"Webhook-Id":        id,
 		"Webhook-Timestamp": stamp,
-		"Webhook-Signature": "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)),
+		"Webhook-Signature": strings.Join(signatures, " "),
 	}
 }

@@ -23,11 +23,13 @@ const budgetQuery = `
 		  generation,
 		  created_at,
 		  updated_at,
-		  revision
+		  deleted_at,
+		  revision,
+		  (SELECT COUNT(*) FROM instance i WHERE i.stopped_by_id = budget.id AND i.stopped_by_id <> '' AND i.deleted_at IS NULL)
 		FROM budget`
 
 func scanBudget(rows *sql.Rows) (b cloud.Budget, err error) {
-	var created, updated sql.NullInt64
+	var created, updated, deleted sql.NullInt64
 	var thresholds string
 	err = rows.Scan(
 		&b.ID,
@@ -42,12 +44,14 @@ func scanBudget(rows *sql.Rows) (b cloud.Budget, err error) {
 		&b.Generation,
 		&created,
 		&updated,
+		&deleted,
 		&b.Revision,
+		&b.Holds,
 	)
 	if err != nil {
 		return b, err
 	}
-	b.CreatedAt, b.UpdatedAt = moment(created), moment(updated)
+	b.CreatedAt, b.UpdatedAt, b.DeletedAt = moment(created), moment(updated), moment(deleted)
 	return b, json.Unmarshal([]byte(thresholds), &b.Thresholds)
 }
 
@@ -236,11 +240,15 @@ func (t *tx) ownBudget(c cloud.Caller, id string) (cloud.Budget, error) {
 
 // UpdateBudget changes a budget, and does and takes back at once what follows from
 // it. Returns CodeNotFound, CodeForbidden for an operator's by anybody else,
-// CodeInvalid, CodeNameTaken, CodePrecondition.
+// CodeInvalid, CodeNameTaken, CodePrecondition, CodeConflict for one that is being
+// deleted.
 func (d *DB) UpdateBudget(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.BudgetChange, judge cloud.JudgeBudget) (b cloud.Budget, err error) {
 	err = d.write(ctx, now, c, "budget.update", func(t *tx) (err error) {
 		if b, err = t.ownBudget(c, id); err != nil {
 			return err
+		}
+		if !b.DeletedAt.IsZero() {
+			return cloud.Errorf(cloud.CodeConflict, "The budget %s is being deleted and takes no more changes.", b.Name)
 		}
 		was := b
 		if b, err = changed(b, ch).Checked(); err != nil {
@@ -312,29 +320,6 @@ func changed(b cloud.Budget, ch cloud.BudgetChange) cloud.Budget {
 		b.Thresholds = ch.Thresholds
 	}
 	return b
-}
-
-// DeleteBudget ends a budget and takes back what it did. Returns CodeNotFound,
-// CodeForbidden for an operator's by anybody else, CodePrecondition.
-func (d *DB) DeleteBudget(ctx context.Context, c cloud.Caller, now time.Time, id string) error {
-	return d.write(ctx, now, c, "budget.delete", func(t *tx) error {
-		b, err := t.ownBudget(c, id)
-		if err != nil {
-			return err
-		}
-		t.answer = b
-		if _, err := t.exec(`DELETE FROM budget_crossing WHERE budget_id = ?`, id); err != nil {
-			return err
-		}
-		if _, err := t.exec(`DELETE FROM budget WHERE id = ?`, id); err != nil {
-			return err
-		}
-		if err := t.budgetEvent(b, "budget.deleted", "The budget "+b.Name+" was deleted.", nil); err != nil {
-			return err
-		}
-		_, err = t.release(cloud.Ref{Kind: cloud.KindBudget, ID: id}, b.TenantID, -1)
-		return err
-	})
 }
 
 // EventTenants gives the tenants that had events after a sequence number, and the

@@ -56,8 +56,8 @@ func scanCrossing(rows *sql.Rows) (c cloud.BudgetCrossing, err error) {
 
 // ActBudget does what is due of a budget: it reads it and its usage anew, writes
 // down each threshold that is reached, stops what is to be stopped, and takes back
-// what no longer holds; all or nothing, each once. A budget that is not there any
-// more is none to act on. more is true when there is more to do than one
+// what no longer holds; all or nothing, each once. Of one that was deleted it does
+// what is left of that. A budget that is not there any more is none to act on. more is true when there is more to do than one
 // transaction does; call again then.
 func (d *DB) ActBudget(ctx context.Context, now time.Time, id string, judge cloud.JudgeBudget) (more bool, err error) {
 	err = d.write(ctx, now, budgetKeeper, "budget.act", func(t *tx) error {
@@ -66,6 +66,10 @@ func (d *DB) ActBudget(ctx context.Context, now time.Time, id string, judge clou
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if !b.DeletedAt.IsZero() {
+			more, err = t.dropBudget(b)
 			return err
 		}
 		_, more, err = t.settle(b, judge)
@@ -117,7 +121,7 @@ func (t *tx) settle(b cloud.Budget, judge cloud.JudgeBudget) (_ cloud.Budget, mo
 			more = more || left
 		}
 	}
-	left, err := t.release(cloud.Ref{Kind: cloud.KindBudget, ID: b.ID}, b.TenantID, heldAtOnce)
+	left, err := t.release(cloud.Ref{Kind: cloud.KindBudget, ID: b.ID}, b.TenantID)
 	if err != nil {
 		return b, more, err
 	}

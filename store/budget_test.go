@@ -55,6 +55,11 @@ func (w *world) keep(k *meter.Keeper) time.Time {
 	return next
 }
 
+func (w *world) deleteBudget(c cloud.Caller, id string) error {
+	_, _, err := w.DeleteBudget(ctx, c, w.now, id)
+	return err
+}
+
 func (w *world) crossings(b cloud.Budget) int {
 	w.t.Helper()
 	b, err := w.Budget(ctx, operator, b.ID)
@@ -120,7 +125,7 @@ func TestABudgetRefusesFromTheSecondOnInWhichItIsUsedUp(t *testing.T) {
 	if n := w.crossings(b); n != 0 {
 		t.Errorf("%d crossings in the new month", n)
 	}
-	w.must(w.DeleteBudget(ctx, operator, w.now, b.ID))
+	w.must(w.deleteBudget(operator, b.ID))
 }
 
 func TestABudgetStopsAfterItsGraceAndStartsAgain(t *testing.T) {
@@ -152,7 +157,7 @@ func TestABudgetStopsAfterItsGraceAndStartsAgain(t *testing.T) {
 	if got := w.instance(byHand.ID); got.StoppedBy != (cloud.Ref{}) {
 		t.Errorf("what was stopped by hand is held by %+v", got.StoppedBy)
 	}
-	w.must(w.DeleteBudget(ctx, operator, w.now, b.ID))
+	w.must(w.deleteBudget(operator, b.ID))
 	if got := w.instance(i.ID); got.Power != cloud.PowerOn || got.StoppedBy != (cloud.Ref{}) {
 		t.Errorf("after the deletion: %v by %+v", got.Power, got.StoppedBy)
 	}
@@ -218,7 +223,7 @@ func TestABudgetOfAnOperatorIsTheOperators(t *testing.T) {
 	name := "mine"
 	_, err := w.UpdateBudget(ctx, admin, w.now, b.ID, cloud.BudgetChange{Name: &name}, meter.JudgeBudget)
 	w.refused(err, cloud.CodeForbidden)
-	w.refused(w.DeleteBudget(ctx, admin, w.now, b.ID), cloud.CodeForbidden)
+	w.refused(w.deleteBudget(admin, b.ID), cloud.CodeForbidden)
 	mine, err := w.CreateBudget(ctx, admin, w.now, cloud.Budget{ID: id("budget", "mine"), TenantID: w.tenant.ID, Name: "mine", Amount: "1.50", Period: cloud.BudgetDay, Thresholds: b.Thresholds}, meter.JudgeBudget)
 	w.must(err)
 	if mine.Amount != "1.5" || mine.ByOperator {
@@ -226,8 +231,8 @@ func TestABudgetOfAnOperatorIsTheOperators(t *testing.T) {
 	}
 	bound := admin
 	bound.IfMatch = []string{"nothing"}
-	w.refused(w.DeleteBudget(ctx, bound, w.now, mine.ID), cloud.CodePrecondition)
-	w.must(w.DeleteBudget(ctx, admin, w.now, mine.ID))
+	w.refused(w.deleteBudget(bound, mine.ID), cloud.CodePrecondition)
+	w.must(w.deleteBudget(admin, mine.ID))
 	_, err = w.Budget(ctx, viewerOf(w.newTenant("other")), b.ID)
 	w.refused(err, cloud.CodeNotFound)
 }
@@ -295,7 +300,7 @@ func TestABulkStopIsAWishToo(t *testing.T) {
 	if _, err := w.ChangeInstances(ctx, operator, w.now, cloud.Filter{TenantID: w.tenant.ID}, cloud.BulkChange{Do: cloud.BulkStop}); err != nil {
 		t.Fatal(err)
 	}
-	w.must(w.DeleteBudget(ctx, operator, w.now, b.ID))
+	w.must(w.deleteBudget(operator, b.ID))
 	if got := w.instance(i.ID); got.Power != cloud.PowerOff || got.StoppedBy != (cloud.Ref{}) {
 		t.Errorf("%v by %+v", got.Power, got.StoppedBy)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"time"
 
 	"lodge/cloud"
@@ -60,6 +61,23 @@ func (d *DB) Discounts(ctx context.Context, c cloud.Caller, f cloud.PriceFilter)
 		out = append(out, one.Discount)
 	}
 	return out, fail("list discounts", err)
+}
+
+// DiscountPage is PricePage for discounts.
+func (d *DB) DiscountPage(ctx context.Context, c cloud.Caller, f cloud.PriceFilter, p cloud.Page) (items []cloud.Discount, next string, err error) {
+	page, w, err := bookPage(c, "discounts", f, p)
+	if err != nil {
+		return nil, "", err
+	}
+	kept, err := collect(d.read(ctx), scanDiscount, discountQuery+page.by(&w, "tenant_id", "seq"), w.args...)
+	if err != nil {
+		return nil, "", fail("list discounts", err)
+	}
+	kept, next = cut(page, kept, func(n *keptDiscount) place { return place{name: n.TenantID, id: strconv.FormatInt(n.seq, 10)} })
+	for _, n := range kept {
+		items = append(items, n.Discount)
+	}
+	return items, next, nil
 }
 
 // Discount returns one discount. Returns CodeNotFound when there is none, or it
@@ -155,6 +173,9 @@ func (d *DB) EndDiscount(ctx context.Context, c cloud.Caller, now time.Time, id 
 	var n keptDiscount
 	err := d.write(ctx, now, c, "discount.end", func(t *tx) (err error) {
 		if n, err = discount(t, c, id); err != nil {
+			return err
+		}
+		if err := c.Expects(n.Tag()); err != nil {
 			return err
 		}
 		if err := cloud.CheckEnd(n.From, n.To, at, t.now); err != nil {

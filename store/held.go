@@ -64,10 +64,10 @@ func (t *tx) hold(by cloud.Ref, tenantID string, meant func(map[string]string) b
 }
 
 // release starts again what a budget or schedule has stopped, unless something
-// else holds it: then it is that one's to start. At most so many, and left is true
-// when there are more; below zero all.
-func (t *tx) release(by cloud.Ref, tenantID string, most int) (left bool, err error) {
-	held, err := t.instancesWhere(`stopped_by_id = ?`, by.ID)
+// else holds it: then it is that one's to start. At most heldAtOnce, and left is
+// true when there are more.
+func (t *tx) release(by cloud.Ref, tenantID string) (left bool, err error) {
+	held, err := t.instancesWhere(`stopped_by_id = ? AND stopped_by_id <> ''`, by.ID) // the second is the index's own
 	if err != nil {
 		return false, err
 	}
@@ -80,7 +80,7 @@ func (t *tx) release(by cloud.Ref, tenantID string, most int) (left bool, err er
 		if next == by {
 			continue
 		}
-		if n++; most >= 0 && n > most {
+		if n++; n > heldAtOnce {
 			return true, nil
 		}
 		err = t.wishOn(h.id, "instance.start", func(w *wish) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"lodge/cloud"
@@ -101,6 +102,33 @@ func (d *DB) Prices(ctx context.Context, c cloud.Caller, f cloud.PriceFilter) ([
 		out = append(out, p.Price)
 	}
 	return out, fail("list prices", err)
+}
+
+// PricePage gives a part of Prices, and the cursor of the next one. Returns also
+// CodeInvalid for a cursor that this list did not give.
+func (d *DB) PricePage(ctx context.Context, c cloud.Caller, f cloud.PriceFilter, p cloud.Page) (items []cloud.Price, next string, err error) {
+	page, w, err := bookPage(c, "prices", f, p)
+	if err != nil {
+		return nil, "", err
+	}
+	kept, err := collect(d.read(ctx), scanPrice, priceQuery+page.by(&w, "meter", "seq"), w.args...)
+	if err != nil {
+		return nil, "", fail("list prices", err)
+	}
+	kept, next = cut(page, kept, func(p *keptPrice) place { return place{name: string(p.Meter), id: strconv.FormatInt(p.seq, 10)} })
+	for _, p := range kept {
+		items = append(items, p.Price)
+	}
+	return items, next, nil
+}
+
+// bookPage is a page of what the book has, and who may see what of it.
+func bookPage(c cloud.Caller, list string, f cloud.PriceFilter, p cloud.Page) (page span, w where, err error) {
+	p.Sort = cloud.SortName // its first column is text
+	if page, err = spanOf(p, list, f.TenantID, string(f.Meter), fmt.Sprint(f.At.UnixMilli())); err == nil {
+		err = w.seen(c, f)
+	}
+	return page, w, err
 }
 
 // Price returns one price. Returns CodeNotFound when there is none, or it is
@@ -257,8 +285,9 @@ func (t *tx) insertPrice(p cloud.Price) error {
 }
 
 // EndPrice lets a price end at a whole hour that is not past. Returns
-// CodeForbidden for anybody but an operator, CodeNotFound, CodeInvalid for an end
-// that it cannot have, CodeConflict when it was given one already.
+// CodeForbidden for anybody but an operator, CodeNotFound, CodePrecondition,
+// CodeInvalid for an end that it cannot have, CodeConflict when it was given one
+// already.
 func (d *DB) EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id string, at time.Time) (cloud.Price, error) {
 	if err := onlyOperator(c, "ends prices"); err != nil {
 		return cloud.Price{}, err
@@ -266,6 +295,9 @@ func (d *DB) EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id str
 	var p keptPrice
 	err := d.write(ctx, now, c, "price.end", func(t *tx) (err error) {
 		if p, err = price(t, c, id); err != nil {
+			return err
+		}
+		if err := c.Expects(p.Tag()); err != nil {
 			return err
 		}
 		if err := cloud.CheckEnd(p.From, p.To, at, t.now); err != nil {

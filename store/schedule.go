@@ -26,11 +26,13 @@ const scheduleQuery = `
 		  checked_at,
 		  created_at,
 		  updated_at,
-		  revision
+		  deleted_at,
+		  revision,
+		  (SELECT COUNT(*) FROM instance i WHERE i.stopped_by_id = schedule.id AND i.stopped_by_id <> '' AND i.deleted_at IS NULL)
 		FROM schedule `
 
 func scanSchedule(rows *sql.Rows) (s cloud.Schedule, err error) {
-	var applied, checked, created, updated sql.NullInt64
+	var applied, checked, created, updated, deleted sql.NullInt64
 	err = rows.Scan(
 		&s.ID,
 		&s.TenantID,
@@ -45,9 +47,11 @@ func scanSchedule(rows *sql.Rows) (s cloud.Schedule, err error) {
 		&checked,
 		&created,
 		&updated,
+		&deleted,
 		&s.Revision,
+		&s.Holds,
 	)
-	s.AppliedAt, s.CheckedAt, s.CreatedAt, s.UpdatedAt = moment(applied), moment(checked), moment(created), moment(updated)
+	s.AppliedAt, s.CheckedAt, s.CreatedAt, s.UpdatedAt, s.DeletedAt = moment(applied), moment(checked), moment(created), moment(updated), moment(deleted)
 	return s, err
 }
 
@@ -141,9 +145,11 @@ func (t *tx) scheduleEvent(s cloud.Schedule, typ, message string) error {
 }
 
 // UpdateSchedule changes a schedule. Its next time is one after the change; one
-// that is switched off starts what it has stopped. check looks at the times.
+// that is switched off starts what it has stopped, the rest of many with
+// ReleaseSchedule. check looks at the times.
 //
-// Returns CodeNotFound, CodeInvalid, CodeNameTaken, CodePrecondition.
+// Returns CodeNotFound, CodeInvalid, CodeNameTaken, CodePrecondition, CodeConflict
+// for one that is being deleted.
 func (d *DB) UpdateSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.ScheduleChange, check func(cloud.Schedule) error) (s cloud.Schedule, err error) {
 	err = d.write(ctx, now, c, "schedule.update", func(t *tx) (err error) {
 		if s, err = schedule(t, c, id); err != nil {
@@ -151,6 +157,9 @@ func (d *DB) UpdateSchedule(ctx context.Context, c cloud.Caller, now time.Time, 
 		}
 		if err := c.Expects(s.Tag()); err != nil {
 			return err
+		}
+		if !s.DeletedAt.IsZero() {
+			return cloud.Errorf(cloud.CodeConflict, "The schedule %s is being deleted and takes no more changes.", s.Name)
 		}
 		was := s
 		for _, f := range []struct{ to, with *string }{{&s.Name, ch.Name}, {&s.Selector, ch.Selector}, {&s.Start, ch.Start}, {&s.Stop, ch.Stop}, {&s.Zone, ch.Zone}} {
@@ -195,43 +204,23 @@ func (d *DB) UpdateSchedule(ctx context.Context, c cloud.Caller, now time.Time, 
 		}
 		t.answer = s
 		if !s.Enabled {
-			if _, err := t.release(cloud.Ref{Kind: cloud.KindSchedule, ID: id}, s.TenantID, -1); err != nil {
+			if _, err := t.release(cloud.Ref{Kind: cloud.KindSchedule, ID: id}, s.TenantID); err != nil {
 				return err
 			}
+			if s, err = schedule(t, c, id); err != nil {
+				return err
+			}
+			t.answer = s
 		}
 		return t.scheduleEvent(s, "schedule.updated", "The schedule "+s.Name+" was changed.")
 	})
 	return s, err
 }
 
-// DeleteSchedule ends a schedule and starts what it has stopped. Returns
-// CodeNotFound, CodePrecondition.
-func (d *DB) DeleteSchedule(ctx context.Context, c cloud.Caller, now time.Time, id string) error {
-	return d.write(ctx, now, c, "schedule.delete", func(t *tx) error {
-		s, err := schedule(t, c, id)
-		if err != nil {
-			return err
-		}
-		t.answer = s
-		if err := c.Expects(s.Tag()); err != nil {
-			return err
-		}
-		if _, err := t.exec(`UPDATE schedule SET enabled = 0 WHERE id = ?`, id); err != nil {
-			return err
-		}
-		if _, err := t.release(cloud.Ref{Kind: cloud.KindSchedule, ID: id}, s.TenantID, -1); err != nil {
-			return err
-		}
-		if _, err := t.exec(`DELETE FROM schedule WHERE id = ?`, id); err != nil {
-			return err
-		}
-		return t.scheduleEvent(s, "schedule.deleted", "The schedule "+s.Name+" was deleted.")
-	})
-}
-
 // ApplySchedule does what a schedule's time at says, unless that or a later one
 // was done already or the schedule has changed. more is true when there were too
-// many instances for one transaction; call again then.
+// many instances to stop for one transaction; call again then. What is left to be
+// started is ReleaseSchedule's.
 func (d *DB) ApplySchedule(ctx context.Context, now time.Time, s cloud.Schedule, do cloud.ScheduleDo, at time.Time) (more bool, err error) {
 	err = d.write(ctx, now, scheduler, "schedule."+string(do), func(t *tx) error {
 		is, err := schedule(t, scheduler, s.ID)
@@ -251,7 +240,7 @@ func (d *DB) ApplySchedule(ctx context.Context, now time.Time, s cloud.Schedule,
 			return err
 		}
 		if do == cloud.ScheduleStart {
-			if _, err := t.release(ref, is.TenantID, -1); err != nil {
+			if _, err := t.release(ref, is.TenantID); err != nil {
 				return err
 			}
 		}

@@ -111,7 +111,7 @@ func TestABudgetGoesBeforeASchedule(t *testing.T) {
 	}
 	w.now = w.apply()
 	w.apply() // night again
-	w.must(w.DeleteBudget(ctx, operator, w.now, used.ID))
+	w.must(w.deleteBudget(operator, used.ID))
 	if got := w.instance(i.ID); got.Power != cloud.PowerOff || got.StoppedBy.ID != s.ID {
 		t.Fatalf("at night without a budget %v by %+v", got.Power, got.StoppedBy)
 	}

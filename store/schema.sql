@@ -1420,7 +1420,7 @@ CREATE TABLE webhook (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, old_secret BLOB CHECK (length(old_secret) BETWEEN 24 AND 64), old_until BIGINT CHECK ((old_until IS NULL) = (old_secret IS NULL)));
 
 CREATE UNIQUE INDEX webhook_name ON webhook (tenant_id, name);
 
@@ -1438,7 +1438,7 @@ CREATE TABLE budget (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, deleted_at BIGINT);
 
 CREATE UNIQUE INDEX budget_name ON budget (tenant_id, name);
 
@@ -1507,7 +1507,7 @@ CREATE TABLE schedule (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, deleted_at BIGINT);
 
 CREATE UNIQUE INDEX schedule_name ON schedule (tenant_id, name);
 

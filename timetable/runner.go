@@ -12,6 +12,7 @@ import (
 type Board interface {
 	Schedules(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Schedule, error)
 	ApplySchedule(ctx context.Context, now time.Time, s cloud.Schedule, do cloud.ScheduleDo, at time.Time) (more bool, err error)
+	ReleaseSchedule(ctx context.Context, now time.Time, id string) (more bool, err error)
 	NextEvents(tenantID string) <-chan struct{}
 }
 
@@ -65,6 +66,11 @@ func (r *Runner) Apply(ctx context.Context) (next time.Time, err error) {
 		return next, err
 	}
 	for _, s := range all {
+		if s.Owes() {
+			if err := r.release(ctx, s); err != nil {
+				return next, err
+			}
+		}
 		if !s.Enabled {
 			continue
 		}
@@ -80,10 +86,26 @@ func (r *Runner) Apply(ctx context.Context) (next time.Time, err error) {
 					return next, err
 				}
 			}
+			if do == cloud.ScheduleStart {
+				if err := r.release(ctx, s); err != nil {
+					return next, err
+				}
+			}
 		}
 		if at, _ := t.Next(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
 	return next, nil
+}
+
+// release starts all that a schedule has stopped and need not keep so.
+func (r *Runner) release(ctx context.Context, s cloud.Schedule) error {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = r.Board.ReleaseSchedule(ctx, r.Now(), s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -34,9 +34,11 @@ func (c *Client) UpdateBudget(ctx context.Context, id string, in wire.UpdateBudg
 	return call[wire.Budget](ctx, c, "PATCH", "/v1/budgets/"+url.PathEscape(id), nil, in)
 }
 
-// DeleteBudget ends a budget and takes back what it did.
-func (c *Client) DeleteBudget(ctx context.Context, id string) error {
-	return c.call(ctx, "DELETE", "/v1/budgets/"+url.PathEscape(id), nil, nil, nil)
+// DeleteBudget ends a budget and takes back what it did. What it has stopped may
+// be too much to be started at once: then the answer is the budget, which is there
+// until that is done; else it has no id.
+func (c *Client) DeleteBudget(ctx context.Context, id string) (left wire.Budget, err error) {
+	return call[wire.Budget](ctx, c, "DELETE", "/v1/budgets/"+url.PathEscape(id), nil, nil)
 }
 
 // Webhooks gives the webhooks of a tenant, "" of the caller's, or all for an
@@ -53,6 +55,16 @@ func (c *Client) Webhook(ctx context.Context, id string) (wire.Webhook, error) {
 // CreateWebhook makes a webhook; only this answer has its secret.
 func (c *Client) CreateWebhook(ctx context.Context, in wire.CreateWebhook) (wire.Webhook, error) {
 	return call[wire.Webhook](ctx, c, "POST", "/v1/webhooks", c.forTenant(in.Tenant), in)
+}
+
+// UpdateWebhook changes what is not nil.
+func (c *Client) UpdateWebhook(ctx context.Context, id string, in wire.UpdateWebhook) (wire.Webhook, error) {
+	return call[wire.Webhook](ctx, c, "PATCH", "/v1/webhooks/"+url.PathEscape(id), nil, in)
+}
+
+// RotateWebhook gives a webhook a new secret; only this answer has it.
+func (c *Client) RotateWebhook(ctx context.Context, id string, in wire.NewSecret) (wire.Webhook, error) {
+	return call[wire.Webhook](ctx, c, "POST", "/v1/webhooks/"+url.PathEscape(id)+"/secret", nil, in)
 }
 
 // DeleteWebhook ends a webhook that no budget names.
@@ -81,7 +93,7 @@ func (c *Client) UpdateSchedule(ctx context.Context, id string, in wire.UpdateSc
 	return call[wire.Schedule](ctx, c, "PATCH", "/v1/schedules/"+url.PathEscape(id), nil, in)
 }
 
-// DeleteSchedule ends a schedule and starts what it has stopped.
-func (c *Client) DeleteSchedule(ctx context.Context, id string) error {
-	return c.call(ctx, "DELETE", "/v1/schedules/"+url.PathEscape(id), nil, nil, nil)
+// DeleteSchedule ends a schedule and starts what it has stopped, as DeleteBudget.
+func (c *Client) DeleteSchedule(ctx context.Context, id string) (left wire.Schedule, err error) {
+	return call[wire.Schedule](ctx, c, "DELETE", "/v1/schedules/"+url.PathEscape(id), nil, nil)
 }

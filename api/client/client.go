@@ -240,6 +240,9 @@ func (c *Client) do(req *http.Request, out any) error {
 	if resp.StatusCode >= 300 {
 		return failure(resp)
 	}
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
 	switch out := out.(type) {
 	case nil:
 		return nil

@@ -30,6 +30,21 @@ func (c *Client) TryImportImage(ctx context.Context, in wire.ImportImage) (wire.
 	return c.try(ctx, "POST", "/v1/images", c.forTenant(in.Tenant), in)
 }
 
+// TryUpdateWebhook is UpdateWebhook as a dry run; the URL is not asked.
+func (c *Client) TryUpdateWebhook(ctx context.Context, id string, in wire.UpdateWebhook) (wire.DryRun, error) {
+	return c.try(ctx, "PATCH", "/v1/webhooks/"+url.PathEscape(id), nil, in)
+}
+
+// TryCreateSchedule is CreateSchedule as a dry run.
+func (c *Client) TryCreateSchedule(ctx context.Context, in wire.CreateSchedule) (wire.DryRun, error) {
+	return c.try(ctx, "POST", "/v1/schedules", c.forTenant(in.Tenant), in)
+}
+
+// TryUpdateSchedule is UpdateSchedule as a dry run.
+func (c *Client) TryUpdateSchedule(ctx context.Context, id string, in wire.UpdateSchedule) (wire.DryRun, error) {
+	return c.try(ctx, "PATCH", "/v1/schedules/"+url.PathEscape(id), nil, in)
+}
+
 // try sends a request as a dry run.
 func (c *Client) try(ctx context.Context, method, path string, q url.Values, in any) (wire.DryRun, error) {
 	dry := url.Values{"dry_run": {"true"}}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/url"
+	"strconv"
 
 	"lodge/api/wire"
 )
@@ -23,11 +24,20 @@ func (q PriceQuery) values() url.Values {
 	return v
 }
 
+// allOfBook reads every part of a list of the book.
+func allOfBook[T any](ctx context.Context, c *Client, path string, q PriceQuery) ([]T, error) {
+	return all(ctx, Query{}, func(ctx context.Context, part Query) (wire.List[T], error) {
+		v := q.values()
+		set(v, "cursor", part.Cursor)
+		v.Set("limit", strconv.Itoa(part.Limit))
+		return call[wire.List[T]](ctx, c, "GET", path, v, nil)
+	})
+}
+
 // Prices gives the prices that count for the caller: the general ones and those
 // of its tenant.
 func (c *Client) Prices(ctx context.Context, q PriceQuery) ([]wire.Price, error) {
-	out, err := call[wire.List[wire.Price]](ctx, c, "GET", "/v1/prices", q.values(), nil)
-	return out.Items, err
+	return allOfBook[wire.Price](ctx, c, "/v1/prices", q)
 }
 
 // Price gives one price.
@@ -48,8 +58,7 @@ func (c *Client) EndPrice(ctx context.Context, id string, in wire.EndPrice) (wir
 // Discounts gives the discounts of the caller's tenant, or of all of them for an
 // operator.
 func (c *Client) Discounts(ctx context.Context, q PriceQuery) ([]wire.Discount, error) {
-	out, err := call[wire.List[wire.Discount]](ctx, c, "GET", "/v1/discounts", q.values(), nil)
-	return out.Items, err
+	return allOfBook[wire.Discount](ctx, c, "/v1/discounts", q)
 }
 
 // Discount gives one discount.

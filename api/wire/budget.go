@@ -14,7 +14,9 @@ type Budget struct {
 	ByOperator bool              `json:"by_operator"` // only an operator changes it
 	CreatedAt  Time              `json:"created_at"`
 	UpdatedAt  Time              `json:"updated_at"`
+	DeletedAt  Time              `json:"deleted_at,omitzero"` // it does nothing any more, and is gone when holds is 0
 	Revision   int64             `json:"revision"`
+	Holds      int               `json:"holds"`            // instances that it has stopped and may start again
 	Crossings  []BudgetCrossing  `json:"crossings"`        // what is in force, the first first
 	Status     *BudgetStatus     `json:"status,omitempty"` // where one budget is shown
 }
@@ -71,16 +73,18 @@ type UpdateBudget struct {
 
 // Webhook is a URL that is told what budgets do.
 type Webhook struct {
-	ID         string     `json:"id"`
-	TenantID   string     `json:"tenant_id"`
-	Name       string     `json:"name"`
-	URL        string     `json:"url"`
-	ByOperator bool       `json:"by_operator"`
-	CreatedAt  Time       `json:"created_at"`
-	UpdatedAt  Time       `json:"updated_at"`
-	Revision   int64      `json:"revision"`
-	Secret     string     `json:"secret,omitempty"`     // of a new one, once
-	Deliveries []Delivery `json:"deliveries,omitempty"` // the last ones, where one webhook is shown
+	ID         string `json:"id"`
+	TenantID   string `json:"tenant_id"`
+	Name       string `json:"name"`
+	URL        string `json:"url"`
+	ByOperator bool   `json:"by_operator"`
+	CreatedAt  Time   `json:"created_at"`
+	UpdatedAt  Time   `json:"updated_at"`
+	Revision   int64  `json:"revision"`
+	Secret     string `json:"secret,omitempty"` // a new one, once
+	// OldSecretUntil is until when the secret before this one signs too.
+	OldSecretUntil Time       `json:"old_secret_until,omitzero"`
+	Deliveries     []Delivery `json:"deliveries,omitempty"` // the last ones, where one webhook is shown
 }
 
 // Delivery is a message to a webhook.
@@ -104,6 +108,17 @@ type CreateWebhook struct {
 	URL    string `json:"url"`
 }
 
+// UpdateWebhook changes what is not nil.
+type UpdateWebhook struct {
+	Name *string `json:"name,omitempty"`
+	URL  *string `json:"url,omitempty"`
+}
+
+// NewSecret asks for a new secret of a webhook.
+type NewSecret struct {
+	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"` // how long the one before signs too; a day when absent
+}
+
 // Schedule stops instances by label and starts them again.
 type Schedule struct {
 	ID        string          `json:"id"`
@@ -118,7 +133,9 @@ type Schedule struct {
 	LastAt    Time            `json:"last_at,omitzero"`
 	CreatedAt Time            `json:"created_at"`
 	UpdatedAt Time            `json:"updated_at"`
+	DeletedAt Time            `json:"deleted_at,omitzero"` // it is gone when holds is 0
 	Revision  int64           `json:"revision"`
+	Holds     int             `json:"holds"`            // instances that it has stopped and may start again
 	Status    *ScheduleStatus `json:"status,omitempty"` // where one schedule is shown
 }
 

@@ -12,7 +12,9 @@ type DryRun struct {
 	Tenant   *Tenant   `json:"tenant,omitempty"`
 	User     *User     `json:"user,omitempty"`
 	Flavor   *Flavor   `json:"flavor,omitempty"`
-	Budget   *Budget   `json:"budget,omitempty"` // with what would be in force
+	Budget   *Budget   `json:"budget,omitempty"`  // with what would be in force
+	Webhook  *Webhook  `json:"webhook,omitempty"` // without a secret
+	Schedule *Schedule `json:"schedule,omitempty"`
 
 	Estimate Estimate `json:"estimate"`
 }

@@ -103,6 +103,9 @@ func thresholdsText(all []wire.BudgetThreshold) string {
 }
 
 func crossingsText(b wire.Budget) string {
+	if !b.DeletedAt.IsZero() {
+		return fmt.Sprintf("being deleted, %d to start", b.Holds)
+	}
 	words := make([]string, len(b.Crossings))
 	for i, x := range b.Crossings {
 		words[i] = thresholdText(x.BudgetThreshold)
@@ -160,6 +163,12 @@ func budgetFields(b wire.Budget) writer {
 			text += ", stops at " + secondText(x.StopAt)
 		}
 		f.set("In force", text)
+	}
+	if !b.DeletedAt.IsZero() {
+		f.set("Deleted", secondText(b.DeletedAt))
+	}
+	if b.Holds > 0 {
+		f.set("Stopped", count(b.Holds, "instance")+" by this budget")
 	}
 	if b.WebhookID != "" {
 		f.set("Webhook", b.WebhookID)
@@ -308,10 +317,11 @@ func (a *app) budgetDeleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.DeleteBudget(cmd.Context(), b.ID); err != nil {
+			left, err := c.DeleteBudget(cmd.Context(), b.ID)
+			if err != nil {
 				return err
 			}
-			return a.print(b, func() writer { return line("The budget " + b.Name + " is deleted.") })
+			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + deleted(left.Holds)) })
 		},
 	}
 }

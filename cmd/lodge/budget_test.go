@@ -38,6 +38,11 @@ func TestBudgetsWebhooksAndSchedules(t *testing.T) {
 	next := nights
 	next.Status = &wire.ScheduleStatus{Next: "stop", NextAt: at("2026-11-05T19:00:00Z"), Saving: wire.ScheduleSaving{Currency: "EUR", From: at("2026-11-01T00:00:00Z"), Cost: "2.75"}}
 	schedules := wire.List[wire.Schedule]{Items: []wire.Schedule{nights}}
+	pager, rotated, leaving, gone := chat, made, nights, dev
+	pager.Name = "pager"
+	rotated.OldSecretUntil = at("2026-11-05T13:00:00Z")
+	leaving.DeletedAt, leaving.Holds, leaving.Enabled = at("2026-11-05T12:00:00Z"), 1500, false
+	gone.DeletedAt, gone.Holds = at("2026-11-05T12:00:00Z"), 1500
 	runGolden(t, []golden{
 		{"budget-list", "budget list", func(b *bench) { b.on("GET /v1/budgets", budgets) }},
 		{"budget-show", "budget show dev", func(b *bench) { b.on("GET /v1/budgets", budgets).on("GET /v1/budgets/"+budgetID, full) }},
@@ -58,6 +63,20 @@ func TestBudgetsWebhooksAndSchedules(t *testing.T) {
 		{"webhook-list", "webhook list", func(b *bench) { b.on("GET /v1/webhooks", hooks) }},
 		{"webhook-show", "webhook show chat", func(b *bench) { b.on("GET /v1/webhooks", hooks).on("GET /v1/webhooks/"+priceID, told) }},
 		{"webhook-create", "webhook create chat https://hooks.example.com/lodge", func(b *bench) { b.on("POST /v1/webhooks", status{201, made}) }},
+		{"webhook-set", "webhook set chat --url https://hooks.example.com/other", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("PATCH /v1/webhooks/"+priceID, chat)
+		}},
+		{"webhook-set-nothing", "webhook set chat", nil},
+		{"webhook-set-dry-run", "webhook set chat --name pager --dry-run", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("PATCH /v1/webhooks/"+priceID, wire.DryRun{DryRun: true, Action: "webhook.update", Webhook: &pager, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"webhook-rotate", "webhook rotate chat --overlap 1h", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("POST /v1/webhooks/"+priceID+"/secret", rotated)
+		}},
+		{"webhook-rotate-now", "webhook rotate chat --overlap 0", func(b *bench) {
+			b.on("GET /v1/webhooks", hooks).on("POST /v1/webhooks/"+priceID+"/secret", made)
+		}},
+		{"webhook-rotate-bad", "webhook rotate chat --overlap 1ms", nil},
 		{"webhook-delete", "webhook delete chat", func(b *bench) {
 			b.on("GET /v1/webhooks", hooks).on("DELETE /v1/webhooks/"+priceID, status{204, nil})
 		}},
@@ -68,6 +87,20 @@ func TestBudgetsWebhooksAndSchedules(t *testing.T) {
 		{"schedule-create", "schedule create nights -l env=dev --stop 0~20~*~*~1-5 --start 0~7~*~*~1-5 --time-zone Europe/Berlin", func(b *bench) { b.on("POST /v1/schedules", status{201, nights}) }},
 		{"schedule-set", "schedule set nights --enabled=false", func(b *bench) {
 			b.on("GET /v1/schedules", schedules).on("PATCH /v1/schedules/"+budgetID, nights)
+		}},
+		{"schedule-create-dry-run", "schedule create nights -l env=dev --stop 0~20~*~*~1-5 --start 0~7~*~*~1-5 --dry-run", func(b *bench) {
+			b.on("POST /v1/schedules", wire.DryRun{DryRun: true, Action: "schedule.create", Schedule: &nights, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"schedule-set-dry-run", "schedule set nights --enabled=false --dry-run", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("PATCH /v1/schedules/"+budgetID, wire.DryRun{DryRun: true, Action: "schedule.update", Schedule: &leaving, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"schedule-leaving", "schedule list", func(b *bench) { b.on("GET /v1/schedules", wire.List[wire.Schedule]{Items: []wire.Schedule{leaving}}) }},
+		{"schedule-delete-many", "schedule delete nights", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("DELETE /v1/schedules/"+budgetID, status{202, leaving})
+		}},
+		{"budget-leaving", "budget list", func(b *bench) { b.on("GET /v1/budgets", wire.List[wire.Budget]{Items: []wire.Budget{gone}}) }},
+		{"budget-delete-many", "budget delete dev", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("DELETE /v1/budgets/"+budgetID, status{202, gone})
 		}},
 		{"schedule-set-nothing", "schedule set nights", nil},
 		{"schedule-delete", "schedule delete nights", func(b *bench) {

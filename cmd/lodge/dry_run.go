@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"lodge/api/client"
 	"lodge/api/wire"
@@ -37,6 +38,11 @@ func (d wouldBe) write(w io.Writer) error {
 			return err
 		}
 	}
+	if text := d.acting(); text != "" {
+		if _, err := fmt.Fprintf(w, "%s; nothing was done.\n", text); err != nil {
+			return err
+		}
+	}
 	if len(d.Estimate.Quota) == 0 {
 		return nil
 	}
@@ -54,6 +60,26 @@ func (d wouldBe) write(w io.Writer) error {
 	p := d.Estimate.Price
 	_, err := fmt.Fprintf(w, "While it runs it would cost %s an hour, %s a month of 730 hours.\n", moneyText(p.PerHour, p.Currency), moneyText(p.PerMonth, p.Currency))
 	return err
+}
+
+// acting says what would become of a webhook or a schedule.
+func (d wouldBe) acting() string {
+	done := "changed"
+	if strings.HasSuffix(d.Action, ".create") {
+		done = "made"
+	}
+	switch {
+	case d.Webhook != nil:
+		return fmt.Sprintf("The webhook %s would be %s, and told at %s", d.Webhook.Name, done, d.Webhook.URL)
+	case d.Schedule != nil:
+		s := d.Schedule
+		text := fmt.Sprintf("The schedule %s would be %s, and stop %s at %s and start it at %s (%s)", s.Name, done, s.Label, s.Stop, s.Start, s.TimeZone)
+		if !s.Enabled {
+			text += ", once it is switched on"
+		}
+		return text
+	}
+	return ""
 }
 
 // would says what would become of an instance.

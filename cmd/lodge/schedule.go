@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,12 +49,29 @@ func (a *app) scheduleListCommand() *cobra.Command {
 			return a.print(list(items), func() writer {
 				t := &table{header: []string{"NAME", "FOR", "STOP", "START", "TIME ZONE", "ON", "LAST"}}
 				for _, s := range items {
-					t.add(s.Name, s.Label, s.Stop, s.Start, s.TimeZone, yesNo(s.Enabled), lastOf(s))
+					t.add(s.Name, s.Label, s.Stop, s.Start, s.TimeZone, scheduleOn(s), lastOf(s))
 				}
 				return t
 			})
 		},
 	}
+}
+
+// scheduleOn says whether it acts; one that goes says so.
+func scheduleOn(s wire.Schedule) string {
+	if !s.DeletedAt.IsZero() {
+		return "being deleted, " + fmt.Sprint(s.Holds) + " to start"
+	}
+	return yesNo(s.Enabled)
+}
+
+// deleted ends the sentence about what is deleted, with how many instances it has
+// still to start.
+func deleted(holds int) string {
+	if holds == 0 {
+		return "deleted."
+	}
+	return "being deleted: " + count(holds, "instance") + " that it has stopped are still to be started."
 }
 
 func lastOf(s wire.Schedule) string {
@@ -87,8 +105,11 @@ func (a *app) scheduleShowCommand() *cobra.Command {
 				f.set("Stop", s.Stop)
 				f.set("Start", s.Start)
 				f.set("Time zone", s.TimeZone)
-				f.set("On", yesNo(s.Enabled))
+				f.set("On", scheduleOn(s))
 				f.set("Last", lastOf(s))
+				if s.Holds > 0 {
+					f.set("Stopped", count(s.Holds, "instance")+" by this schedule")
+				}
 				if st := s.Status; st != nil {
 					if st.Next != "" {
 						f.set("Next", st.Next+" "+secondText(st.NextAt))
@@ -103,6 +124,7 @@ func (a *app) scheduleShowCommand() *cobra.Command {
 
 func (a *app) scheduleCreateCommand() *cobra.Command {
 	var want wire.CreateSchedule
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a schedule",
 		Long: "create stops the running instances with the labels at the times of --stop, and starts at those of --start what it\n" +
@@ -114,6 +136,10 @@ func (a *app) scheduleCreateCommand() *cobra.Command {
 			c, err := a.client()
 			if err != nil {
 				return err
+			}
+			if dryRun {
+				got, err := c.TryCreateSchedule(cmd.Context(), want)
+				return a.printTry(got, err)
 			}
 			s, err := c.CreateSchedule(cmd.Context(), want)
 			if err != nil {
@@ -127,12 +153,13 @@ func (a *app) scheduleCreateCommand() *cobra.Command {
 	f.StringVar(&want.Stop, "stop", "", "when they stop, as '0 20 * * 1-5'")
 	f.StringVar(&want.Start, "start", "", "when they start, as '0 7 * * 1-5'")
 	f.StringVar(&want.TimeZone, "time-zone", "", "whose clock counts, as Europe/Berlin; UTC when absent")
+	f.BoolVar(&dryRun, "dry-run", false, "check everything and say what would be made, but make nothing")
 	return cmd
 }
 
 func (a *app) scheduleSetCommand() *cobra.Command {
 	var label, stop, start, zone string
-	var enabled bool
+	var enabled, dryRun bool
 	cmd := &cobra.Command{
 		Use: "set SCHEDULE", Short: "Change a schedule, or switch it on or off",
 		Example: "  lodge schedule set nights --enabled=false\n  lodge schedule set nights --stop '0 22 * * *'",
@@ -162,6 +189,10 @@ func (a *app) scheduleSetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if dryRun {
+				got, err := c.TryUpdateSchedule(cmd.Context(), s.ID, want)
+				return a.printTry(got, err)
+			}
 			if s, err = c.UpdateSchedule(cmd.Context(), s.ID, want); err != nil {
 				return err
 			}
@@ -174,6 +205,7 @@ func (a *app) scheduleSetCommand() *cobra.Command {
 	f.StringVar(&start, "start", "", "when they start")
 	f.StringVar(&zone, "time-zone", "", "whose clock counts")
 	f.BoolVar(&enabled, "enabled", true, "whether it acts")
+	f.BoolVar(&dryRun, "dry-run", false, "check everything and say what would be, but change nothing")
 	return cmd
 }
 
@@ -190,10 +222,11 @@ func (a *app) scheduleDeleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.DeleteSchedule(cmd.Context(), s.ID); err != nil {
+			left, err := c.DeleteSchedule(cmd.Context(), s.ID)
+			if err != nil {
 				return err
 			}
-			return a.print(s, func() writer { return line("The schedule " + s.Name + " is deleted.") })
+			return a.print(s, func() writer { return line("The schedule " + s.Name + " is " + deleted(left.Holds)) })
 		},
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func (a *app) webhookCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "webhook", Short: "Say whom budgets tell"}
-	cmd.AddCommand(a.webhookListCommand(), a.webhookShowCommand(), a.webhookCreateCommand(), a.webhookDeleteCommand())
+	cmd.AddCommand(a.webhookListCommand(), a.webhookShowCommand(), a.webhookCreateCommand(), a.webhookSetCommand(), a.webhookRotateCommand(), a.webhookDeleteCommand())
 	return group(cmd)
 }
 
