@@ -51,6 +51,9 @@ type Options struct {
 	Terms     cloud.InvoiceTerms // of invoices
 	// UsageSink says how the receiver of usage is doing; nil: there is none.
 	UsageSink func(context.Context) (cloud.SinkState, error)
+	// Verified hears how much was wrong whenever the ledger was verified; nil:
+	// nobody does.
+	Verified func(wrong int64)
 
 	Budgets   Budgets
 	Webhooks  Webhooks

@@ -27,6 +27,9 @@ func (s *server) verifyUsage(w http.ResponseWriter, r *http.Request, _ cloud.Cal
 	if err != nil {
 		return err
 	}
+	if s.Verified != nil {
+		s.Verified(report.Wrong)
+	}
 	out := wire.UsageVerification{
 		OK: report.Wrong == 0, Intervals: report.Intervals, Hours: report.Hours, Links: report.Links, Pending: report.Pending,
 		From: wireTime(report.From), To: wireTime(report.To),

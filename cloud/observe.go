@@ -16,6 +16,9 @@ const (
 	WorkStep        Work = "step"        // one call to a hand (its verb)
 	WorkSweep       Work = "sweep"       // a look at everything
 	WorkCall        Work = "call"        // to libvirt (what for)
+	WorkClose       Work = "close"       // of one hour of usage
+	WorkDelivery    Work = "delivery"    // one attempt to tell a webhook
+	WorkExport      Work = "export"      // one request to the receiver of usage
 )
 
 // Observe hears that work begins and gives back the context that it goes on
@@ -94,4 +97,35 @@ type LedgerStats struct {
 	Links       int64     // of the chain
 	Pending     int64     // closed hours of tenants that wait for their correction
 	Invoices    int64
+}
+
+// Act is something that a budget or a schedule does by itself.
+type Act struct {
+	By   Kind // KindBudget or KindSchedule
+	What string
+}
+
+// What budgets and schedules do. Only budgets cross and lift.
+const (
+	ActCrossed = "crossed" // a threshold was reached
+	ActLifted  = "lifted"  // what it did is taken back
+	ActStopped = "stopped" // an instance was stopped, or
+	ActStarted = "started" // started again
+)
+
+// ActStats is the state of what acts by itself, and of what it tells.
+type ActStats struct {
+	Budgets, Schedules int64
+	InForce            map[BudgetAction]int64 // thresholds that were crossed
+	Held               map[Kind]int64         // instances that are stopped, by what
+	// Overdue is when the stop of a budget was due that has waited longest; zero:
+	// none is.
+	Overdue time.Time
+	Acts    map[Act]int64 // since lodged was started
+
+	Pending  int64     // messages that wait for their webhooks
+	Failing  int64     // those of them that were tried in vain
+	Oldest   time.Time // when the oldest of them was written; zero: none waits
+	GivenUp  int64     // messages that were given up in the last 24 hours
+	Webhooks int64
 }

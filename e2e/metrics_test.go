@@ -276,6 +276,7 @@ func TestMetricsShowWhatIsAmiss(t *testing.T) {
 	l.call("POST", "/v1/instances/"+id+"/start", nil)
 	lost := `{code="disk_missing",kind="instance"}`
 	l.eventually(time.Minute, "the lost disk is a problem", func() bool { return l.scrape().of("lodge_problems")[lost] == 1 })
+	l.lodge("usage", "verify") // what it found is shown from then on
 	shown := l.scrape()
 	for _, name := range alerts(t) {
 		name = strings.Replace(name, "_bucket", "_count", 1)

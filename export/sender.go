@@ -29,6 +29,8 @@ type Options struct {
 	Events func(cloud.UsageHour, cloud.HourContent) []cloud.UsageEvent
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Observe hears of every request; nil: nobody does.
+	Observe cloud.Observe
 	// Pace are the pauses, for tests; zero: those of this package.
 	Pace Pace
 }
@@ -105,7 +107,10 @@ func (s *Sender) hour(ctx context.Context) (more bool, err error) {
 	for done := h.Taken; ; {
 		n := min(s.batch, len(events)-done)
 		if n > 0 {
-			if err := s.post.send(ctx, events[done:done+n]); err != nil {
+			_, end := s.o.Observe.Begin(ctx, cloud.WorkExport, "export", "")
+			err := s.post.send(ctx, events[done:done+n])
+			end(coded(err))
+			if err != nil {
 				return false, s.smaller(err)
 			}
 			s.succeeded()
@@ -117,6 +122,14 @@ func (s *Sender) hour(ctx context.Context) (more bool, err error) {
 			return err == nil, err
 		}
 	}
+}
+
+// coded gives a failure the code that it is counted by.
+func coded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cloud.Wrap(cloud.CodeURLFailed, err, "%s", sentence(err))
 }
 
 // smaller halves the batch when the receiver finds it too large.

@@ -23,6 +23,8 @@ type Closer struct {
 	Books Books
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Observe hears of every hour that is closed; nil: nobody does.
+	Observe cloud.Observe
 }
 
 const (
@@ -74,7 +76,9 @@ func (c *Closer) Close(ctx context.Context) error {
 		if next.IsZero() || seen.Before(end) || now.Before(end.Add(closeGrace)) {
 			return nil
 		}
-		if err := c.Books.CloseHour(ctx, now, next, Hour); err != nil {
+		_, done := c.Observe.Begin(ctx, cloud.WorkClose, "close", "")
+		err = c.Books.CloseHour(ctx, now, next, Hour)
+		if done(err); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,20 @@ var (
 	sinkSent     = desc("usage_sink_events_total", "Events that the receiver of usage has taken, at this address.")
 	sinkFailures = desc("usage_sink_failures", "How often in a row the receiver of usage was tried in vain; 0 when it takes events.")
 
+	budgets     = desc("budgets", "Budgets.")
+	schedules   = desc("schedules", "Schedules.")
+	webhooks    = desc("webhooks", "Webhooks.")
+	inForce     = desc("budget_thresholds_in_force", "Thresholds of budgets that were crossed and not taken back, by action.", "action")
+	held        = desc("held_instances", "Instances that a budget or a schedule has stopped and may start again.", "by")
+	overdue     = desc("budget_overdue_seconds", "Time since the stop of a budget was due that has waited longest; 0 when none is.")
+	actsTotal   = desc("acts_total", "What budgets and schedules did: crossed and lifted are thresholds, stopped and started instances.", "by", "act")
+	hookPending = desc("webhook_pending", "Messages that wait for their webhooks.")
+	hookFailing = desc("webhook_failing", "Messages that wait and were tried in vain.")
+	hookOldest  = desc("webhook_oldest_pending_seconds", "Age of the oldest message that waits for its webhook; 0 when none does.")
+	hookGivenUp = desc("webhook_given_up", "Messages that were given up in the last 24 hours.")
+	verified    = desc("usage_verify_timestamp_seconds", "When the ledger was last verified since lodged was started.")
+	verifyWrong = desc("usage_verify_differences", "What the last verification of the ledger found wrong.")
+
 	databaseBytes = desc("store_database_bytes", "Size of the database without its write-ahead log.")
 	walBytes      = desc("store_wal_bytes", "Size of the write-ahead log.")
 	waits         = desc("store_writer_waits_total", "Changes that had to wait for another one.")
@@ -74,6 +88,7 @@ func (a *asked) Collect(out chan<- prometheus.Metric) {
 		a.census(put)
 	}
 	a.usage(put, sum)
+	a.acts(put, sum)
 	if a.Store != nil {
 		if s, err := a.Store(); a.told("store", err) {
 			put(databaseBytes, float64(s.DatabaseBytes))

@@ -23,10 +23,14 @@ type Sources struct {
 	Ledger func(context.Context) (cloud.LedgerStats, error)
 	Sink   func(context.Context) (cloud.SinkState, error) // nil: nobody gets usage
 	Rate   func(context.Context) (float64, error)         // what an hour of all that is metered now costs
-	Traces func() cloud.TraceStats                        // nil: there are none
-	Disk   func() (free, size uint64, err error)          // of the data directory, bytes
-	Now    func() time.Time
-	Log    *slog.Logger
+	Acts   func(context.Context) (cloud.ActStats, error)  // what acts by itself
+	// Verified is when the ledger was last verified, zero for never, and how much
+	// was wrong.
+	Verified func() (at time.Time, wrong int64)
+	Traces   func() cloud.TraceStats               // nil: there are none
+	Disk     func() (free, size uint64, err error) // of the data directory, bytes
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Build is which lodged counts.

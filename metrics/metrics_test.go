@@ -102,3 +102,39 @@ func TestWhatCannotBeAskedIsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatActsByItselfIsShown(t *testing.T) {
+	now := time.Unix(10000, 0)
+	m := metrics.New(func() time.Time { return now }, metrics.Build{})
+	proven := false
+	for _, w := range []cloud.Work{cloud.WorkClose, cloud.WorkDelivery, cloud.WorkExport} {
+		for _, err := range []error{nil, cloud.Errorf(cloud.CodeURLFailed, "No.")} {
+			_, end := m.Observe(context.Background(), w, string(w), "")
+			end(err)
+		}
+	}
+	h := m.Handler(metrics.Sources{
+		Now: func() time.Time { return now },
+		Acts: func(context.Context) (cloud.ActStats, error) {
+			return cloud.ActStats{Budgets: 2, Schedules: 3, Webhooks: 4, InForce: map[cloud.BudgetAction]int64{cloud.BudgetStop: 1}, Held: map[cloud.Kind]int64{cloud.KindSchedule: 7},
+				Acts: map[cloud.Act]int64{{By: cloud.KindBudget, What: cloud.ActCrossed}: 5}, Overdue: now.Add(-90 * time.Second), Pending: 6, Failing: 5, Oldest: now.Add(-time.Hour), GivenUp: 1}, nil
+		},
+		Verified: func() (time.Time, int64) {
+			if !proven {
+				return time.Time{}, 0
+			}
+			return now, 3
+		},
+	})
+	text := scrape(t, h)
+	wantLines(t, text,
+		"lodge_budgets 2", "lodge_schedules 3", "lodge_webhooks 4", `lodge_budget_thresholds_in_force{action="stop"} 1`, `lodge_budget_thresholds_in_force{action="notify"} 0`,
+		`lodge_held_instances{by="schedule"} 7`, `lodge_held_instances{by="budget"} 0`, `lodge_acts_total{act="crossed",by="budget"} 5`, `lodge_acts_total{act="started",by="schedule"} 0`,
+		"lodge_budget_overdue_seconds 90", "lodge_webhook_pending 6", "lodge_webhook_failing 5", "lodge_webhook_oldest_pending_seconds 3600", "lodge_webhook_given_up 1",
+		`lodge_webhook_attempts_total{result="ok"} 1`, `lodge_webhook_attempts_total{result="url_failed"} 1`, `lodge_usage_sink_requests_total{result="url_failed"} 1`, `lodge_usage_hour_closes_total{result="ok"} 1`)
+	if strings.Contains(text, "lodge_usage_verify") {
+		t.Error("a proof is shown that was never made")
+	}
+	proven = true
+	wantLines(t, scrape(t, h), "lodge_usage_verify_differences 3", "lodge_usage_verify_timestamp_seconds 10000")
+}

@@ -30,6 +30,9 @@ var kinds = []struct {
 	{cloud.WorkStep, "lodge_reconcile_step", "verb", "steps on the host", slow},
 	{cloud.WorkSweep, "lodge_reconcile_sweep", "", "looks at everything", slow},
 	{cloud.WorkCall, "lodge_libvirt_call", "call", "calls to libvirt", slow},
+	{cloud.WorkClose, "lodge_usage_hour_close", "", "closed hours of usage", quick},
+	{cloud.WorkDelivery, "lodge_webhook_attempt", "", "attempts to tell webhooks", slow},
+	{cloud.WorkExport, "lodge_usage_sink_request", "", "requests to the receiver of usage", slow},
 }
 
 var (

@@ -260,3 +260,34 @@ func TestWhatCannotBeWrittenDownIsNotSentAgainAtOnce(t *testing.T) {
 		t.Errorf("it was sent %d times", len(r.got))
 	}
 }
+
+// While a secret is followed by a new one, both sign, so that a receiver that
+// knows either one finds its own; afterwards the new one alone does.
+func TestBothSecretsSignForTheOverlap(t *testing.T) {
+	r := &receiver{status: []int{500, 200}}
+	srv := httptest.NewServer(r)
+	defer srv.Close()
+	w := told(t, srv.URL)
+	newer := []byte("another secret, of 32 bytes, too")
+	_, err := w.db.RotateWebhook(ctx, operator, w.now, w.hook.ID, cloud.NewSecret{Secret: newer, Overlap: time.Second})
+	w.must(err)
+	for range 2 {
+		if _, err := w.sender(loopback).Send(ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, secrets := range [][][]byte{{newer, w.hook.Secret}, {newer}} {
+		var want []string
+		for _, secret := range secrets {
+			mac := hmac.New(sha256.New, secret)
+			fmt.Fprintf(mac, "%s.%s.%s", r.got[i].Header.Get("Webhook-Id"), r.got[i].Header.Get("Webhook-Timestamp"), r.bodies[i])
+			want = append(want, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+		}
+		if got := r.got[i].Header.Get("Webhook-Signature"); got != strings.Join(want, " ") {
+			t.Errorf("message %d is signed %q, want %q", i+1, got, want)
+		}
+	}
+}

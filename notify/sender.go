@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -31,6 +30,8 @@ type Sender struct {
 	Now    func() time.Time
 	Wall   func() time.Time // what is signed: receivers compare it with their own clocks
 	Log    *slog.Logger
+	// Observe hears of every attempt; nil: nobody does.
+	Observe cloud.Observe
 }
 
 const (
@@ -105,16 +106,18 @@ func (s *Sender) try(ctx context.Context, m cloud.Delivery) error {
 	if s.Now().Before(m.OldUntil) {
 		secrets = append(secrets, m.OldSecret)
 	}
+	_, end := s.Observe.Begin(ctx, cloud.WorkDelivery, "delivery", "")
 	status, err := s.Poster.Post(ctx, m.URL, Headers(secrets, m.ID, s.Wall(), m.Body), m.Body)
+	if err == nil && (status < 200 || status > 299) {
+		err = cloud.Errorf(cloud.CodeURLFailed, "The webhook answered %d and not 2xx.", status)
+	}
+	end(err)
 	if ctx.Err() != nil {
 		return nil // lodged ends; it counts for nothing
 	}
 	failed := ""
-	switch {
-	case err != nil:
+	if err != nil {
 		failed = cloud.MessageOf(err)
-	case status < 200 || status > 299:
-		failed = fmt.Sprintf("The webhook answered %d and not 2xx.", status)
 	}
 	now := s.Now()
 	var next time.Time

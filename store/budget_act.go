@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"lodge/cloud"
@@ -202,6 +203,7 @@ func (t *tx) tellOf(b cloud.Budget, th cloud.BudgetThreshold, typ, message, spen
 		"budget": b.Name, "amount": b.Amount, "currency": code, "percent": fmt.Sprint(th.Percent), "on": string(th.On), "action": string(th.Action),
 		"spent": spent, "period": period.UTC().Format(time.RFC3339),
 	}
+	t.acted(cloud.KindBudget, strings.TrimPrefix(typ, "budget."))
 	if err := t.budgetEvent(b, typ, message, data); err != nil || b.WebhookID == "" {
 		return err
 	}

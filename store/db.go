@@ -73,6 +73,7 @@ type DB struct {
 	identities *identities
 	operations *operationBell
 	events     *eventBell
+	acts       acts // what budgets and schedules did since the start
 }
 
 // Open opens the database file with the default options, creating it when it is

@@ -54,6 +54,7 @@ func (t *tx) hold(by cloud.Ref, tenantID string, meant func(map[string]string) b
 		err := t.wishOn(h.id, "instance.stop", func(w *wish) error {
 			w.stop(t.now, false)
 			w.StoppedBy = by
+			t.acted(by.Kind, cloud.ActStopped)
 			return t.wishEvent(w, "instance.stop", "The "+who+" stops the instance "+w.Name+".")
 		})
 		if err != nil {
@@ -89,6 +90,7 @@ func (t *tx) release(by cloud.Ref, tenantID string) (left bool, err error) {
 				return nil
 			}
 			w.start(t.now)
+			t.acted(by.Kind, cloud.ActStarted)
 			return t.wishEvent(w, "instance.start", "The instance "+w.Name+" is started again, for what stopped it holds no longer.")
 		})
 		if err != nil {

@@ -1603,3 +1603,5 @@ BEGIN
 END;
 
 CREATE INDEX usage_traffic_by_end ON usage_traffic (ended_at, tenant_id);
+
+CREATE INDEX webhook_delivery_given_up ON webhook_delivery (given_up_at) WHERE given_up_at IS NOT NULL;

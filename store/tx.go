@@ -36,6 +36,7 @@ type tx struct {
 	ledger ledgerEnds // of the ledger, as far as it goes
 
 	evented map[string]bool // tenants that events were written for
+	acts    map[cloud.Act]int64
 }
 
 // notBefore is a time in whole milliseconds, floor when it is earlier.
@@ -129,6 +130,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		d.identities.forget()
 	}
 	d.events.ring(t.evented)
+	d.acts.add(t.acts)
 	if t.wished {
 		d.ring()
 	}

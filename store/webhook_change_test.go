@@ -118,7 +118,9 @@ func TestTheBookIsListedInParts(t *testing.T) {
 	for n := range 12 {
 		from := hour.Add(time.Duration(n) * time.Hour)
 		for _, meter := range []string{"vcpu", "disk"} {
-			w.price(meter, func(p *cloud.Price) { p.ID, p.Meter, p.From, p.To = id("price", meter, string(rune('a'+n))), cloud.Meter(meter), from, from.Add(time.Hour) })
+			w.price(meter, func(p *cloud.Price) {
+				p.ID, p.Meter, p.From, p.To = id("price", meter, string(rune('a'+n))), cloud.Meter(meter), from, from.Add(time.Hour)
+			})
 		}
 		_, err := w.CreateDiscount(ctx, operator, w.now, cloud.Discount{ID: id("discount", string(rune('a'+n))), TenantID: w.tenant.ID, Percent: "5", From: from, To: from.Add(time.Hour)})
 		w.must(err)

@@ -6,3 +6,5 @@ ALTER TABLE webhook ADD COLUMN old_until BIGINT CHECK ((old_until IS NULL) = (ol
 -- has stopped is started again.
 ALTER TABLE budget ADD COLUMN deleted_at BIGINT;
 ALTER TABLE schedule ADD COLUMN deleted_at BIGINT;
+
+CREATE INDEX webhook_delivery_given_up ON webhook_delivery (given_up_at) WHERE given_up_at IS NOT NULL;

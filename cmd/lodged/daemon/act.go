@@ -20,7 +20,7 @@ func (d *Daemon) act(ctx context.Context) *sync.WaitGroup {
 	all.Go(func() {
 		(&notify.Sender{
 			Outbox: d.db, Poster: fetch.New(fetch.Options{Allow: d.cfg.WebhookAllow}),
-			Now: d.cfg.Now, Wall: time.Now, Log: d.cfg.Log,
+			Now: d.cfg.Now, Wall: time.Now, Log: d.cfg.Log, Observe: d.watched.observe,
 		}).Run(ctx)
 	})
 	return all

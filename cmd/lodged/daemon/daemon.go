@@ -253,7 +253,7 @@ func (d *Daemon) handler() http.Handler {
 	check := fetch.New(fetch.Options{Allow: d.cfg.ImportAllow})
 	return api.New(api.Options{
 		Tenants: d.db, Flavors: d.db, Images: d.db, Uploads: d.db, Sink: d.host.disks, Networks: d.db,
-		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Facts: d.db, Prices: d.db, Discounts: d.db, Budgets: d.db, Webhooks: d.db, Schedules: d.db, Invoices: d.db, Billing: d.db, Terms: d.cfg.Invoices, UsageSink: d.sinkState(), Hosts: d.db, Health: d.db,
+		Instances: d.db, Refs: d.db, Powers: d.db, Bulk: d.db, Console: d.host.console, Events: d.db, Usage: d.db, Facts: d.db, Prices: d.db, Discounts: d.db, Budgets: d.db, Webhooks: d.db, Schedules: d.db, Invoices: d.db, Billing: d.db, Terms: d.cfg.Invoices, UsageSink: d.sinkState(), Verified: d.watched.verified, Hosts: d.db, Health: d.db,
 		Now: d.cfg.Now, NewID: d.cfg.NewID, Log: d.cfg.Log, Version: wire.Version{Version: d.cfg.Version, Commit: d.cfg.Commit, Go: runtime.Version()},
 		URLCheck: check.Check, WebhookCheck: fetch.New(fetch.Options{Allow: d.cfg.WebhookAllow}).Check, Stopping: d.stopping,
 		Accounts: d.accounts, Users: d.db, Members: d.db, Tokens: d.db, Audit: d.db, Quotas: d.db, SignOn: d.signOn, Operations: d.db,
@@ -289,7 +289,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		(&meter.Closer{Books: d.db, Now: d.cfg.Now, Log: log}).Run(work)
+		(&meter.Closer{Books: d.db, Now: d.cfg.Now, Log: log, Observe: d.watched.observe}).Run(work)
 	}()
 	sent := make(chan struct{})
 	go func() {

@@ -89,6 +89,9 @@ var families = []string{
 	"lodge_instances", "lodge_images", "lodge_tenants", "lodge_usage_closed_lag_seconds", "lodge_usage_pending_corrections", "lodge_usage_chain_links", "lodge_usage_invoices", "lodge_usage_cost_per_hour",
 	"lodge_usage_sink_lag_seconds", "lodge_usage_sink_pending", "lodge_usage_sink_events_total", "lodge_usage_sink_failures",
 	"lodge_usage_clock_lag_seconds",
+	"lodge_budgets", "lodge_schedules", "lodge_webhooks", "lodge_budget_thresholds_in_force", "lodge_budget_overdue_seconds", "lodge_held_instances", "lodge_acts_total",
+	"lodge_webhook_pending", "lodge_webhook_failing", "lodge_webhook_oldest_pending_seconds", "lodge_webhook_given_up",
+	"lodge_usage_verify_differences", "lodge_usage_verify_timestamp_seconds",
 	"lodge_store_transaction_duration_seconds", "lodge_store_transactions_total", "lodge_store_commit_duration_seconds",
 	"lodge_store_commits_total", "lodge_store_database_bytes", "lodge_store_wal_bytes", "lodge_store_writer_waits_total",
 	"lodge_store_writer_wait_seconds_total", "lodge_disk_free_bytes", "lodge_disk_size_bytes",
@@ -103,6 +106,9 @@ func TestMetricsOfARunningDaemon(t *testing.T) {
 	})
 	c := s.operatorClient()
 	in := s.running(c, "secret-name")
+	if v, err := c.VerifyUsage(context.Background()); err != nil || !v.OK {
+		t.Fatal(v, err)
+	}
 	status, text := scrape(t, http.DefaultClient, "http://"+s.watched.tcp.Addr().String()+"/metrics", "")
 	if status != 200 {
 		t.Fatalf("%d %s", status, text)
@@ -242,7 +248,7 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 			}
 		}
 	}
-	for _, a := range []string{"LodgedDown", "LodgeLibvirtAway", "LodgeProblems", "LodgeUsageLag", "LodgeDiskFillsUp"} {
+	for _, a := range []string{"LodgedDown", "LodgeLibvirtAway", "LodgeProblems", "LodgeUsageLag", "LodgeHoursNotClosed", "LodgeUsageSinkLags", "LodgeUsageVerifyDiffers", "LodgeBudgetStopLate", "LodgeWebhookLags", "LodgeWebhookGivenUp", "LodgeDiskFillsUp"} {
 		if !slices.Contains(alerts, a) {
 			t.Errorf("no alert %s", a)
 		}

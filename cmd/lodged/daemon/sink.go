@@ -19,6 +19,7 @@ func (d *Daemon) openSink(hostID string) (*export.Sender, error) {
 	}
 	o := export.Options{
 		URL: d.cfg.Sink, Source: "urn:uuid:" + hostID, Batch: d.cfg.SinkBatch, Hours: d.db, Events: meter.HourEvents, Now: d.cfg.Now, Log: d.cfg.Log,
+		Observe: d.watched.observe,
 	}
 	if path := d.cfg.SinkTokenFile; path != "" {
 		o.Token = func() (string, error) { return readToken(path) }

@@ -22,6 +22,7 @@ import (
 type watched struct {
 	metrics *metrics.Metrics
 	traces  *traces.Traces // nil: nobody wants them
+	proof   *proof
 	observe cloud.Observe
 	watch   api.Watch
 
@@ -32,7 +33,7 @@ type watched struct {
 
 func newWatched(cfg Config) (watched, error) {
 	m := metrics.New(cfg.Now, metrics.Build{Version: cfg.Version, Commit: cfg.Commit, Go: runtime.Version()})
-	w := watched{metrics: m, observe: m.Observe, watch: m}
+	w := watched{metrics: m, observe: m.Observe, watch: m, proof: &proof{wall: cfg.Now}}
 	t, err := openTraces(cfg)
 	if err != nil || t == nil {
 		return w, err
@@ -49,7 +50,9 @@ func (w *watched) open(d *Daemon) error {
 		Census: d.db.Census, Store: d.db.Stats, Loop: d.loop.Stats, Link: d.host.link,
 		Disk:   func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
 		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Rate: func(ctx context.Context) (float64, error) { return rate.now(ctx, d.db, cfg.Now()) },
-		Now: cfg.Now, Log: cfg.Log,
+		Acts:     func(ctx context.Context) (cloud.ActStats, error) { return d.db.ActStats(ctx, cfg.Now()) },
+		Verified: w.proof.last,
+		Now:      cfg.Now, Log: cfg.Log,
 	}
 	if w.traces != nil {
 		from.Traces = w.traces.Stats
