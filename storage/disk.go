@@ -8,14 +8,13 @@ import (
 	"os"
 
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 
 	"lodge/cloud"
 	"lodge/virt"
 )
 
 // CreateDisk makes a volume: a qcow2 overlay on an image, or a blank qcow2 when
-// the spec names no image. libvirt makes the first of each kind, and the others
+// the spec names no image. qemu-img makes the mould of each kind, and the volumes
 // are cast from that (mould.go). It returns nil when the volume is there already, and
 // makes it anew when a crash left it half-made. Returns CodeStorage when the
 // image is missing or larger than the volume, or when another file is in the
@@ -48,30 +47,22 @@ func (p *Pool) CreateDisk(ctx context.Context, spec cloud.DiskSpec) error {
 	if err := p.checkSpace(0); err != nil {
 		return err
 	}
-	kind := mouldOf(size, backing)
-	if m := p.moulds.get(kind); m != nil {
-		return p.cast(f, m)
+	m := p.moulds.get(mouldOf(size, backing))
+	if m == nil {
+		// libvirt gets its pool with the first, for people who look with virsh.
+		if err := p.withPool(ctx, "start the pool for "+f.name, started); err != nil {
+			return diskError(err, "The disk could not be made on the host.")
+		}
+		if m, err = p.makeMould(ctx, f, size, backing); err != nil {
+			return err
+		}
+		p.moulds.keep(mouldOf(size, backing), m)
 	}
-	xml, err := volumeXML(f, size, backing)
-	if err != nil {
-		return err
-	}
-	err = p.withPool(ctx, "create volume "+f.name, func(sp *libvirt.StoragePool) error {
-		return p.create(sp, f, xml)
-	})
-	if err != nil {
-		return diskError(err, "The disk could not be made on the host.")
-	}
-	if s, has, err := p.inspect(f); err != nil || s != whole || has != size {
-		return cloud.Wrap(cloud.CodeStorage, fmt.Errorf("%s: libvirt made it and it is not right: %d bytes: %w", p.path(f), has, errors.Join(err, fs.ErrInvalid)),
-			"The disk could not be made on the host.")
-	}
-	p.moulds.learn(kind, p.path(f))
-	return nil
+	return p.cast(f, m)
 }
 
 // backing finds the image below a volume of size bytes; nil for a blank one.
-func (p *Pool) backing(spec cloud.DiskSpec, size int64) (*libvirtxml.StorageVolumeBackingStore, error) {
+func (p *Pool) backing(spec cloud.DiskSpec, size int64) (*below, error) {
 	if spec.ImageID == "" {
 		return nil, nil
 	}
@@ -88,42 +79,7 @@ func (p *Pool) backing(spec cloud.DiskSpec, size int64) (*libvirtxml.StorageVolu
 	case has > size:
 		return nil, cloud.Errorf(cloud.CodeStorage, "The image's disk has %d GiB and does not fit on one of %d GiB.", (has+1<<30-1)>>30, spec.SizeGiB)
 	}
-	return &libvirtxml.StorageVolumeBackingStore{
-		Path:   p.path(img),
-		Format: &libvirtxml.StorageVolumeTargetFormat{Type: string(spec.ImageFormat)},
-	}, nil
-}
-
-func volumeXML(f file, size int64, backing *libvirtxml.StorageVolumeBackingStore) (string, error) {
-	return (&libvirtxml.StorageVolume{
-		Name:         f.name,
-		Capacity:     &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: uint64(size)},
-		BackingStore: backing,
-		Target: &libvirtxml.StorageVolumeTarget{
-			Format: &libvirtxml.StorageVolumeTargetFormat{Type: string(f.format)},
-			Compat: "1.1",
-		},
-	}).Marshal()
-}
-
-// create asks libvirt for the volume. The caller has seen that no finished one
-// is there, so what libvirt finds in the way is a half-made file, or its memory
-// of a file that was removed by hand.
-func (p *Pool) create(sp *libvirt.StoragePool, f file, xml string) error {
-	vol, err := sp.StorageVolCreateXML(xml, 0)
-	if virt.Is(err, libvirt.ERR_STORAGE_VOL_EXIST) || virt.Says(err, "already exists") {
-		if err := p.forget(sp, f); err != nil {
-			return err
-		}
-		if err := remove(p.path(f)); err != nil {
-			return err
-		}
-		vol, err = sp.StorageVolCreateXML(xml, 0)
-	}
-	if err != nil {
-		return err
-	}
-	return vol.Free()
+	return &below{path: p.path(img), format: img.format}, nil
 }
 
 // RemoveDisk removes a volume, seed or image, finished or not, and returns nil
@@ -156,7 +112,7 @@ func (p *Pool) RemoveDisk(ctx context.Context, kind cloud.DiskKind, id string) e
 
 // tellLibvirt lets libvirt's list of the pool follow. What libvirt believes is
 // for `virsh vol-list` only: when it cannot be told now, its next refresh or
-// start finds out, and create deals with a stale entry. So there is no error.
+// start finds out. So there is no error.
 func (p *Pool) tellLibvirt(ctx context.Context, f file) {
 	_ = virt.Do(ctx, p.link, "forget volume "+f.name, func(c *libvirt.Connect) error {
 		sp, err := c.LookupStoragePoolByName(p.name)

@@ -100,7 +100,7 @@ func (p *Pool) inspect(f file) (state, int64, error) {
 // header, reference count table, reference count block.
 const smallest = 3 << 16
 
-// volumeState judges a volume's file. libvirt makes it in place, through
+// volumeState judges a volume's file. Older versions had libvirt make it in place, through
 // qemu-img, which writes the header with a size of zero, then the size, then the
 // name of the backing file. So an overlay without a backing file was never
 // finished, unless it holds data: then an operator flattened it.

@@ -2,22 +2,23 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
-	"libvirt.org/go/libvirtxml"
 
 	"lodge/cloud"
 )
 
 // A fresh volume holds nothing but its size and the name of the image below, so
-// all of one kind are the same bytes. To have libvirt make each starts a qemu-img,
-// which forks a large process and waits for it: 15 to 25 ms. So the first is read
-// back, and the next ones are written from that: 1 ms, whole or not there.
+// all of one kind are the same bytes. qemu-img makes one of each kind, which
+// is thrown away once it is read back; the volumes are written from that: 1 ms,
+// whole or not there.
 
 // mouldKind is what the bytes of a fresh volume depend on.
 type mouldKind struct {
@@ -25,10 +26,16 @@ type mouldKind struct {
 	backing, format string // "" for a blank one
 }
 
-func mouldOf(size int64, backing *libvirtxml.StorageVolumeBackingStore) mouldKind {
+// below is the image that a volume lies on.
+type below struct {
+	path   string
+	format cloud.ImageFormat
+}
+
+func mouldOf(size int64, backing *below) mouldKind {
 	k := mouldKind{size: size}
 	if backing != nil {
-		k.backing, k.format = backing.Path, backing.Format.Type
+		k.backing, k.format = backing.path, string(backing.format)
 	}
 	return k
 }
@@ -45,9 +52,8 @@ type block struct {
 }
 
 const (
-	maxMoulds     = 32
-	maxMouldBytes = 4 << 20 // of a file; a fresh volume of 2 TiB has 0.3 MiB
-	blockBytes    = 512
+	maxMoulds  = 32 // of 1.2 MiB at most without their zeros
+	blockBytes = 512
 )
 
 // moulds are those of the kinds that were made since the start.
@@ -62,16 +68,59 @@ func (ms *moulds) get(k mouldKind) *mould {
 	return ms.m[k]
 }
 
-// learn takes the mould of a volume that libvirt has just made, which nobody has
-// opened yet. One that cannot be read is none; libvirt makes the next one too.
-func (ms *moulds) learn(k mouldKind, path string) {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() > maxMouldBytes {
-		return
+func (ms *moulds) keep(k mouldKind, m *mould) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.m == nil || len(ms.m) >= maxMoulds {
+		ms.m = make(map[mouldKind]*mould)
 	}
-	all, err := os.ReadFile(path)
-	if err != nil || len(all) == 0 {
-		return
+	ms.m[k] = m
+}
+
+// makeMould has qemu-img make a volume under a name that no guest is given.
+//
+// With -u qemu-img does not open the image below: that one's bytes are a
+// stranger's, it was judged when it came, and its size is known. So nothing
+// of QEMU's reads them before the guest's own QEMU, which is confined.
+func (p *Pool) makeMould(ctx context.Context, f file, size int64, backing *below) (*mould, error) {
+	part, err := createPart(p.path(file{name: ".mould-" + f.id + partSuffix}))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		_ = os.Remove(part.Name())
+		_ = part.Close()
+	}()
+	args := []string{"create", "-q", "-f", "qcow2", "-o", "compat=1.1"}
+	if backing != nil {
+		args = append(args, "-u", "-b", backing.path, "-F", string(backing.format))
+	}
+	if err := qemuImg(ctx, append(args, "--", part.Name(), strconv.FormatInt(size, 10))...); err != nil {
+		return nil, err
+	}
+	m, err := readMould(part)
+	if err != nil {
+		return nil, fileError(err, "read "+part.Name())
+	}
+	if q, err := ReadQcow2(part, m.length); err != nil || q.VirtualSize != size || q.HasBacking != (backing != nil) {
+		return nil, cloud.Wrap(cloud.CodeStorage, fmt.Errorf("%s: qemu-img made it and it is not right: %d bytes: %w", part.Name(), q.VirtualSize, errors.Join(err, fs.ErrInvalid)),
+			"The disk could not be made on the host.")
+	}
+	return m, nil
+}
+
+// readMould reads a fresh volume, which nobody has opened yet.
+func readMould(from *os.File) (*mould, error) {
+	info, err := from.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 || info.Size() > imgFileBytes {
+		return nil, fmt.Errorf("a fresh volume of %d bytes: %w", info.Size(), fs.ErrInvalid)
+	}
+	all := make([]byte, info.Size())
+	if _, err := from.ReadAt(all, 0); err != nil {
+		return nil, err
 	}
 	m := &mould{length: int64(len(all))}
 	zero := make([]byte, blockBytes)
@@ -81,12 +130,7 @@ func (ms *moulds) learn(k mouldKind, path string) {
 			m.blocks = append(m.blocks, block{int64(at), bytes.Clone(b)})
 		}
 	}
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	if ms.m == nil || len(ms.m) >= maxMoulds {
-		ms.m = make(map[mouldKind]*mould)
-	}
-	ms.m[k] = m
+	return m, nil
 }
 
 // cast writes a volume. It gets its name when it is whole, and takes nobody's

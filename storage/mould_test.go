@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"libvirt.org/go/libvirtxml"
+
 	"lodge/cloud"
 	"lodge/storage"
 )
@@ -49,8 +51,9 @@ func TestACastVolumeIsTheOneThatLibvirtMakes(t *testing.T) {
 				importBytes(t, p, 90, rawBytes(1<<20))
 			}
 			first, cast := make(p, 1), make(p, 2)
-			again := make(open(t, storage.Options{Dir: dir}), 3) // has no mould yet: by libvirt
-			if !bytes.Equal(first, cast) || !bytes.Equal(cast, again) {
+			again := make(open(t, storage.Options{Dir: dir}), 3) // has no mould yet
+			theirs := byLibvirt(t, p, 4, tt.gib, tt.image)
+			if !bytes.Equal(first, cast) || !bytes.Equal(cast, again) || !bytes.Equal(again, theirs) {
 				t.Error("the bytes differ")
 			}
 			info, err := os.Stat(look(t, p)[volume(2)].Path)
@@ -62,6 +65,34 @@ func TestACastVolumeIsTheOneThatLibvirtMakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byLibvirt has libvirt make the same volume.
+func byLibvirt(t *testing.T, p *storage.Pool, n, gib int, image string) []byte {
+	t.Helper()
+	want := libvirtxml.StorageVolume{
+		Name:     id(n) + ".qcow2",
+		Capacity: &libvirtxml.StorageVolumeSize{Unit: "GiB", Value: uint64(gib)},
+		Target:   &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}, Compat: "1.1"},
+	}
+	if image != "" {
+		path := strings.ReplaceAll(look(t, p)[volume(1)].Path, id(1)+".qcow2", "image-"+image+".raw")
+		want.BackingStore = &libvirtxml.StorageVolumeBackingStore{Path: path, Format: &libvirtxml.StorageVolumeTargetFormat{Type: "raw"}}
+	}
+	xml, err := want.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "volume.xml")
+	if err := os.WriteFile(file, []byte(xml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "virsh", "vol-create", p.Name(), file)
+	b, err := os.ReadFile(strings.TrimSpace(run(t, "virsh", "-q", "vol-path", "--pool", p.Name(), id(n)+".qcow2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestACastTakesTheHalfMadesPlaceAndNobodyElses(t *testing.T) {

@@ -162,7 +162,7 @@ func (p *Pool) withPool(ctx context.Context, what string, f func(*libvirt.Storag
 		}
 		defer sp.Free()
 		err = f(sp)
-		if !virt.Says(err, "is not active") {
+		if !errors.Is(err, errStopped) && !virt.Says(err, "is not active") {
 			return err
 		}
 		if err := p.startPool(sp); err != nil {
@@ -171,6 +171,17 @@ func (p *Pool) withPool(ctx context.Context, what string, f func(*libvirt.Storag
 		return f(sp)
 	})
 }
+
+// started says so when the pool is stopped, as what works with one does.
+func started(sp *libvirt.StoragePool) error {
+	active, err := sp.IsActive()
+	if err == nil && !active {
+		return errStopped
+	}
+	return err
+}
+
+var errStopped = errors.New("the pool is not active")
 
 func (p *Pool) definePool(c *libvirt.Connect) (*libvirt.StoragePool, error) {
 	xml, err := (&libvirtxml.StoragePool{
