@@ -18,15 +18,22 @@ type shape struct {
 	machine    string // "": libvirt's default
 	cpu        string // libvirt's CPU mode, "" the machine's default
 	firmware   firmware
+	limits     limits
 }
 
 // generation grows when the generators below write something else for the same
 // spec, so that definitions of an older lodge are made again.
-const generation = "1"
+const generation = "2"
 
 // form names how a definition was made. One of another form counts as unlike
 // any spec: it is made again, and the guest gets it at its next start.
-func (s shape) form() string { return generation + "-" + s.domainType }
+func (s shape) form() string {
+	f := generation + "-" + s.domainType
+	if l := s.limits.String(); l != "" {
+		f += "-" + l
+	}
+	return f
+}
 
 // namespace of lodge's metadata in a domain: a name, not an address.
 const namespace = "urn:lodge:guest:1"
@@ -55,7 +62,7 @@ func domain(spec cloud.GuestSpec, s shape, consoleLog string) (*libvirtxml.Domai
 	if err != nil {
 		return nil, err
 	}
-	return &libvirtxml.Domain{
+	d := &libvirtxml.Domain{
 		Type:       s.domainType,
 		Name:       cloud.GuestName(spec.ID),
 		UUID:       spec.ID,
@@ -87,7 +94,9 @@ func domain(spec cloud.GuestSpec, s shape, consoleLog string) (*libvirtxml.Domai
 			MemBalloon: balloon(),
 			Panics:     panics(s),
 		},
-	}, nil
+	}
+	s.limits.hold(d, spec)
+	return d, nil
 }
 
 // boots chooses what starts the guest. NVRAM's own path is libvirt's: it names

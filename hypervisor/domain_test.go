@@ -27,8 +27,8 @@ func fullSpec() cloud.GuestSpec {
 
 func TestDomainIsAsInTheGoldenFile(t *testing.T) {
 	for name, s := range map[string]shape{
-		"kvm": {"kvm", "x86_64", "q35", "host-model", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}},
-		"tcg": {"qemu", "x86_64", "q35", "maximum", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}},
+		"kvm": {"kvm", "x86_64", "q35", "host-model", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}, limits{cpu: true, memory: true, io: true}},
+		"tcg": {"qemu", "x86_64", "q35", "maximum", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}, limits{}},
 	} {
 		d, err := domain(fullSpec(), s, "/c/console.log")
 		if err != nil {

@@ -72,15 +72,11 @@ func trusted(end, since, start time.Time, settled time.Duration) bool {
 // driverAge is for how long libvirt's QEMU driver has been there, by the clock
 // that no step of the wall clock moves.
 func driverAge(state string) (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join(state, "driver.pid"))
+	pid, err := driverPID(state)
 	if err != nil {
 		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("driver.pid: %w", err)
-	}
-	text, err = os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -98,6 +94,19 @@ func driverAge(state string) (time.Duration, error) {
 		return 0, fmt.Errorf("uptime: %w", err)
 	}
 	return time.Duration(seconds*float64(time.Second)) - began, nil
+}
+
+// driverPID is the process of libvirt's QEMU driver.
+func driverPID(state string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(state, "driver.pid"))
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("driver.pid: %w", err)
+	}
+	return pid, nil
 }
 
 // startOf reads when a process of libvirt's began, since boot.

@@ -25,6 +25,7 @@ type facts struct {
 	shape    shape
 	logs     string // where the driver's logs of the guests are, "" when not on this machine
 	state    string // where the driver keeps its pid
+	unsure   error  // why it is not known what guests can be limited to; nil: it is known
 }
 
 // learn asks libvirt and the host.
@@ -64,6 +65,10 @@ func learn(c *libvirt.Connect, opts Options) (*facts, error) {
 		return nil, err
 	}
 	f.shape.cpu = chooseCPU(f.accel, caps)
+	if f.state != "" {
+		// Where that cannot be found out, guests start without.
+		f.shape.limits, f.unsure = findLimits(f.state)
+	}
 	f.shape.firmware = findFirmware(firmwareDirs, loaders(caps))
 	return f, nil
 }

@@ -32,7 +32,7 @@ func FuzzDomainXML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		spec := fullSpec()
 		spec.Title, spec.Disks[0].Path, spec.Disks[0].Serial = text, "/d/"+text, text
-		d, err := domain(spec, shape{"kvm", "x86_64", "q35", "host-model", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}}, "/c/"+text)
+		d, err := domain(spec, shape{"kvm", "x86_64", "q35", "host-model", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}, limits{cpu: true, memory: true, io: true}}, "/c/"+text)
 		if err != nil {
 			t.Fatal(err)
 		}

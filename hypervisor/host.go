@@ -37,6 +37,7 @@ type Host struct {
 	ended   chan struct{}
 	greets  chan struct{} // closed after the first greeting
 	settled time.Duration
+	freed   atomic.Bool // a start has shown that limits do not work here, until lodged ends
 
 	mu       sync.Mutex
 	up       bool // as the watchers were told
@@ -157,8 +158,26 @@ func (h *Host) greet(c *libvirt.Connect) (deaf func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.freed.Load() {
+		f.shape.limits = limits{}
+	}
+	if lacks := f.shape.limits.lacks(); f.state != "" && len(lacks) > 0 {
+		h.opts.Log.Warn("guests are not held to all limits; see lodged doctor", "without", lacks, "err", f.unsure)
+	}
 	h.facts.Store(f)
 	return h.subscribe(c)
+}
+
+// unlimit forgets the limits, because a start failed for them. Definitions have
+// another form without, so the loop writes them again before its next try.
+func (h *Host) unlimit(why error) {
+	h.freed.Store(true)
+	if old := h.facts.Load(); old != nil {
+		f := *old
+		f.shape.limits = limits{}
+		h.facts.Store(&f)
+	}
+	h.opts.Log.Warn("guests start without limits, for the host refused them; see lodged doctor", "err", why)
 }
 
 // know returns what was learnt at the last connect, CodeHypervisor when there

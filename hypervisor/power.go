@@ -19,6 +19,10 @@ import (
 // https://libvirt.org/html/libvirt-libvirt-domain.html
 func (h *Host) PowerGuest(ctx context.Context, id string, a cloud.PowerAction) error {
 	err := h.do(ctx, "power guest", func(ctx context.Context, c *libvirt.Connect) error { return power(ctx, c, id, a) })
+	if a == cloud.ActStart && refusesLimit(err) && !h.freed.Load() {
+		h.unlimit(err)
+		err = unlimited(err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s guest %s: %w", a, id, err)
 	}
