@@ -158,6 +158,11 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if err := f.paths(); err != nil {
 		return daemon.Config{}, err
 	}
+	for flag, path := range map[string]string{"--tls-key": f.tlsKey, "--usage-sink-token-file": f.sinkToken, "--oidc-client-secret-file": f.oidc.secretFile} {
+		if err := daemon.CheckSecret(path); err != nil {
+			return daemon.Config{}, fmt.Errorf("%s: %w", flag, err)
+		}
+	}
 	switch f.accel {
 	case "auto", "kvm", "tcg":
 	default:

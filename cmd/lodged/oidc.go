@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -35,9 +33,6 @@ func (f *oidcFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.allowCreate, "oidc-allow-create", false, "make a user of whoever logs in first; else an operator links known ones")
 }
 
-// secretMost bounds a client's secret in its file.
-const secretMost = 4 << 10
-
 // config is nil where no issuer is set.
 func (f *oidcFlags) config() (*daemon.OIDCConfig, error) {
 	if f.issuer == "" {
@@ -55,18 +50,9 @@ func (f *oidcFlags) config() (*daemon.OIDCConfig, error) {
 	if f.secretFile == "" {
 		return c, nil
 	}
-	file, err := os.Open(f.secretFile)
-	if err != nil {
+	var err error
+	if c.Options.ClientSecret, err = daemon.ReadSecret(f.secretFile); err != nil {
 		return nil, fmt.Errorf("--oidc-client-secret-file: %w", err)
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, secretMost+1))
-	if err != nil {
-		return nil, fmt.Errorf("--oidc-client-secret-file: %w", err)
-	}
-	c.Options.ClientSecret = strings.TrimRight(string(b), "\r\n")
-	if c.Options.ClientSecret == "" || len(b) > secretMost || strings.ContainsAny(c.Options.ClientSecret, "\r\n") {
-		return nil, fmt.Errorf("--oidc-client-secret-file: %s does not hold one line with the secret", f.secretFile)
 	}
 	return c, nil
 }

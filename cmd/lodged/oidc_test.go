@@ -34,7 +34,7 @@ func TestSettingsOfSingleSignOnFitTogether(t *testing.T) {
 		{"no file", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: filepath.Join(dir, "none")}, "no such file"},
 		{"empty file", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: write("empty", "\n")}, "one line"},
 		{"two lines", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: write("two", "a\nb\n")}, "one line"},
-		{"long file", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: write("long", strings.Repeat("a", secretMost+1))}, "one line"},
+		{"long file", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: write("long", strings.Repeat("a", 4<<10+1))}, "one line"},
 		{"directory", oidcFlags{issuer: "https://id.example", clientID: "lodge", secretFile: dir}, "is a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

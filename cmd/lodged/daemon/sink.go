@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"lodge/cloud"
@@ -35,12 +34,11 @@ func (d *Daemon) openSink(hostID string) (*export.Sender, error) {
 }
 
 func readToken(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	token, err := ReadSecret(path)
 	if err != nil {
 		return "", fmt.Errorf("read the token of the receiver of usage: %w", err)
 	}
-	token := strings.TrimSpace(string(b))
-	if token == "" || strings.ContainsAny(token, " \r\n") {
+	if token = strings.TrimSpace(token); token == "" || strings.ContainsAny(token, " ") {
 		return "", errors.New("the file with the token of the receiver of usage has no token, or more than one")
 	}
 	return token, nil
