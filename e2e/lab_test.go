@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,7 @@ type lab struct {
 	socket string
 	key    string // private SSH key; .pub beside it
 	flags  []string
+	as     []string // what lodged is started through: a program with its arguments
 	daemon *exec.Cmd
 	exited chan struct{}
 	http   *http.Client
@@ -46,10 +48,15 @@ func newLab(t *testing.T, flags ...string) *lab {
 
 func newLabIn(t *testing.T, dir string, flags ...string) *lab {
 	t.Helper()
+	return newLabAs(t, dir, nil, flags...)
+}
+
+func newLabAs(t *testing.T, dir string, as []string, flags ...string) *lab {
+	t.Helper()
 	if os.Getenv("LODGE_WORLD") != "1" {
 		t.Skip("needs a libvirt world: run scripts/test")
 	}
-	l := &lab{t: t, dir: dir, socket: filepath.Join(dir, "lodge.sock"), key: filepath.Join(dir, "id"), flags: flags}
+	l := &lab{t: t, dir: dir, as: as, socket: filepath.Join(dir, "lodge.sock"), key: filepath.Join(dir, "id"), flags: flags}
 	l.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", l.socket)
@@ -103,7 +110,8 @@ func (l *lab) start() {
 	}
 	defer log.Close()
 	args := append([]string{"--data-dir", l.dir, "--socket", l.socket, "--log-level", "debug", "--sweep", "5s"}, l.flags...)
-	l.daemon = exec.Command(bin("lodged"), args...)
+	words := append(append(slices.Clone(l.as), l.lodged()), args...)
+	l.daemon = exec.Command(words[0], words[1:]...)
 	l.daemon.Stdout, l.daemon.Stderr = log, log
 	if err := l.daemon.Start(); err != nil {
 		l.t.Fatal(err)
@@ -118,6 +126,15 @@ func (l *lab) start() {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+}
+
+// lodged is the program: a copy in the lab for one that is no root, who may not
+// reach the build's.
+func (l *lab) lodged() string {
+	if len(l.as) == 0 {
+		return bin("lodged")
+	}
+	return filepath.Join(l.dir, "lodged")
 }
 
 // stop ends the daemon in order.

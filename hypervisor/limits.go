@@ -123,6 +123,13 @@ func findLimits(state string) (limits, error) {
 	return judgeLimits(groups, unified, conf, status, weighsIO("/sys/fs/cgroup")), nil
 }
 
+// Unlimited names what guests of this host cannot be limited in: cpu, memory, io.
+// Returns an error where the driver of qemu:///system cannot be looked at.
+func Unlimited() ([]string, error) {
+	l, err := findLimits(systemState)
+	return l.lacks(), err
+}
+
 // judgeLimits decides from the driver's /proc/PID/cgroup, the controllers of
 // cgroup v2, qemu.conf and /proc/PID/status.
 func judgeLimits(groups, unified, conf, status []byte, weighsIO bool) limits {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,6 +85,11 @@ func runsWith(dir, conf string) bool {
 		return false
 	}
 	theirs, err := os.Readlink(filepath.Join(dir, "ns/net"))
+	if errors.Is(err, fs.ErrPermission) {
+		// Only root, or who may trace others, sees another user's namespace. The conf
+		// file is named after the network's UUID, which no other host of this machine has.
+		return true
+	}
 	if err != nil {
 		return false
 	}

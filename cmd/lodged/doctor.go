@@ -99,6 +99,9 @@ func checks(f *flags) []check {
 		{"firewall", false, func(ctx context.Context) finding { return judgeFirewall(probeFirewall(ctx, f.networkPool)) }},
 		{"init", false, func(context.Context) finding { return judgeInit(probeInit()) }},
 		{"confinement", false, func(context.Context) finding { return judgeConfinement(probeConfinement(f.dataDir)) }},
+		{"sandbox", false, func(context.Context) finding { return judgeSandbox(probeSandbox()) }},
+		{"limits", false, func(context.Context) finding { return judgeLimits(probeLimits(lv)) }},
+		{"account", false, func(context.Context) finding { return judgeAccount(probeAccount(f.dataDir)) }},
 	}
 	if f.oidc.issuer != "" {
 		all = append(all, check{"sign-on", true, func(ctx context.Context) finding { return judgeOIDC(probeOIDC(ctx, &f.oidc)) }})

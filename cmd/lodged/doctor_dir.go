@@ -121,11 +121,14 @@ func qemuAccount() *account {
 }
 
 // qemuConfUser finds `user = "name"` in qemu.conf.
-func qemuConfUser(conf []byte) string {
+func qemuConfUser(conf []byte) string { return qemuConfValue(conf, "user") }
+
+// qemuConfValue finds a setting on one line of qemu.conf, "" where libvirt decides.
+func qemuConfValue(conf []byte, name string) string {
 	s := bufio.NewScanner(bytes.NewReader(conf))
 	for s.Scan() {
 		key, value, found := strings.Cut(s.Text(), "=")
-		if found && strings.TrimSpace(key) == "user" {
+		if found && strings.TrimSpace(key) == name {
 			return strings.Trim(strings.TrimSpace(value), `"`)
 		}
 	}
@@ -285,33 +288,4 @@ func judgeLock(l lockFacts) finding {
 			"It runs on another data dir: give --data-dir as it has it, or choose another --socket for a second one.")
 	}
 	return ok("No lodged is running on %s.", l.dir)
-}
-
-type confinementFacts struct {
-	dir      string
-	apparmor bool
-	selinux  bool // enforcing
-}
-
-func probeConfinement(dir string) confinementFacts {
-	aa, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled") // not there: off
-	se, _ := os.ReadFile("/sys/fs/selinux/enforce")
-	return confinementFacts{dir: dir, apparmor: strings.HasPrefix(string(aa), "Y"), selinux: strings.HasPrefix(string(se), "1")}
-}
-
-func judgeConfinement(c confinementFacts) finding {
-	usual := strings.HasPrefix(c.dir, "/var/lib/")
-	switch {
-	case c.selinux && !usual:
-		return warn(fmt.Sprintf("SELinux is enforcing and %s is not where it expects disks.", c.dir),
-			fmt.Sprintf("Run `semanage fcontext -a -t virt_image_t '%s/disks(/.*)?' && restorecon -R %s`, or use a --data-dir below /var/lib.", c.dir, c.dir))
-	case c.apparmor && !usual:
-		return warn(fmt.Sprintf("AppArmor is on and %s is not where it expects disks.", c.dir),
-			fmt.Sprintf("If guests are refused their disks, add `%s/** rwk,` to /etc/apparmor.d/local/abstractions/libvirt-qemu, or use a --data-dir below /var/lib.", c.dir))
-	case c.selinux:
-		return ok("SELinux is enforcing; libvirt labels the guests' disks.")
-	case c.apparmor:
-		return ok("AppArmor is on; libvirt gives each guest its profile.")
-	}
-	return ok("Neither AppArmor nor SELinux confines the guests.")
 }

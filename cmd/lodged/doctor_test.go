@@ -105,6 +105,9 @@ func TestDataDirIsJudged(t *testing.T) {
 		{"free", judgeConfinement(confinementFacts{dir: "/srv"}), levelOK, "Neither"},
 		{"apparmor", judgeConfinement(confinementFacts{dir: "/var/lib/lodge", apparmor: true}), levelOK, "AppArmor"},
 		{"apparmor elsewhere", judgeConfinement(confinementFacts{dir: "/srv", apparmor: true}), levelWarn, "local/abstractions"},
+		{"turned off", judgeConfinement(confinementFacts{dir: "/var/lib/lodge", apparmor: true, driver: "none"}), levelWarn, "security_driver"},
+		{"not by default", judgeConfinement(confinementFacts{dir: "/var/lib/lodge", selinux: true, confined: "0"}), levelWarn, "SELinux"},
+		{"nothing to turn off", judgeConfinement(confinementFacts{dir: "/srv", driver: "none"}), levelOK, "Neither"},
 		{"selinux elsewhere", judgeConfinement(confinementFacts{dir: "/srv", selinux: true}), levelWarn, "semanage"},
 	})
 }
@@ -273,4 +276,24 @@ func TestDoctorRunsOnThePretendHost(t *testing.T) {
 	if !strings.Contains(out.String(), "clock") || strings.Contains(out.String(), "libvirt") {
 		t.Errorf("got\n%s", out.String())
 	}
+}
+
+func TestTheGuardsAreJudged(t *testing.T) {
+	checkVerdicts(t, []verdict{
+		{"sandbox", judgeSandbox(sandboxFacts{}), levelOK, "seccomp sandbox"},
+		{"sandbox forced", judgeSandbox(sandboxFacts{seccomp: "1", user: "qemu"}), levelOK, ""},
+		{"no sandbox", judgeSandbox(sandboxFacts{seccomp: "0"}), levelWarn, "seccomp_sandbox is 0"},
+		{"QEMU as root", judgeSandbox(sandboxFacts{user: "root"}), levelWarn, "runs as root"},
+		{"a user looks at the sandbox", judgeSandbox(sandboxFacts{err: fs.ErrPermission}), levelWarn, "sudo lodged doctor"},
+		{"limits", judgeLimits(limitFacts{root: true}), levelOK, "ceiling of memory"},
+		{"some limits", judgeLimits(limitFacts{root: true, lacks: []string{"memory", "io"}}), levelWarn, "CAP_SYS_RESOURCE; io takes"},
+		{"limits unknown", judgeLimits(limitFacts{root: true, err: fs.ErrNotExist}), levelWarn, "driver.pid"},
+		{"a user looks at the limits", judgeLimits(limitFacts{err: fs.ErrPermission}), levelWarn, "sudo lodged doctor"},
+		{"limits of a pretend libvirt", judgeLimits(limitFacts{pretend: true}), levelOK, ""},
+		{"own user", judgeAccount(accountFacts{pid: "7", uid: "990", name: "lodge", caps: "3024"}), levelOK, "as lodge with the capabilities 0x3024"},
+		{"root", judgeAccount(accountFacts{pid: "7", uid: "0", name: "root", root: true}), levelWarn, "scripts/install"},
+		{"no user", judgeAccount(accountFacts{none: true}), levelWarn, "no user lodge"},
+		{"not running", judgeAccount(accountFacts{}), levelOK, "does not run"},
+		{"a user looks at the account", judgeAccount(accountFacts{err: fs.ErrPermission}), levelWarn, "sudo lodged doctor"},
+	})
 }

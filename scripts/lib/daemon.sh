@@ -2,7 +2,8 @@
 # Starts and stops a lodged in the background where no service manager does. Sourced.
 #
 #   daemon_paths DATA_DIR     names its pid file and log
-#   daemon_start BIN FLAG...  starts it unless this very binary runs already; returns when it answers
+#   daemon_start BIN FLAG...  starts it unless this very binary runs already; returns when it answers;
+#                             through the program in daemon_as, where that is set
 #   daemon_stop               ends it in order
 
 daemon_paths() {
@@ -31,7 +32,7 @@ daemon_start() {
 	fi
 	mkdir -p "$(dirname "$LODGE_DAEMON_LOG")"
 	# Nothing of the caller is kept: not its terminal, not its stdout.
-	setsid "$bin" "$@" </dev/null >>"$LODGE_DAEMON_LOG" 2>&1 &
+	setsid ${daemon_as:+"$daemon_as"} "$bin" "$@" </dev/null >>"$LODGE_DAEMON_LOG" 2>&1 &
 	echo $! >"$LODGE_DAEMON_PID"
 	while [ $# -gt 0 ]; do
 		[ "$1" != --socket ] || socket=$2
