@@ -19,7 +19,6 @@ import (
 // flat is a store that costs nothing, so that what is measured is the front.
 type flat struct {
 	*fakeStore
-	one  cloud.Instance
 	refs []cloud.Meta
 	byID map[string]cloud.Instance
 }

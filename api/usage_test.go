@@ -40,7 +40,6 @@ func TestUsageIsThisMonthUntilNow(t *testing.T) {
 	if got := u.From.Format(time.RFC3339) + " " + u.To.Format(time.RFC3339Nano); got != "2026-11-01T00:00:00Z 2026-11-05T12:00:00.123Z" {
 		t.Errorf("period %s", got)
 	}
-	const ms = 2*3600_000 + 123
 	kept := func(hours, vcpuHours, gibHours, ms, vcpuMS, mibMS string) wire.Allocated {
 		return wire.Allocated{InstanceHours: hours, VCPUHours: vcpuHours, MemoryGiBHours: gibHours, InstanceMS: ms, VCPUMS: vcpuMS, MemoryMiBMS: mibMS}
 	}

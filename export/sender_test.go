@@ -243,7 +243,7 @@ func TestAReceiverThatFailsInEveryWay(t *testing.T) {
 		func(w http.ResponseWriter, _ func()) { w.WriteHeader(500) },
 		func(w http.ResponseWriter, take func()) { take(); w.WriteHeader(503) }, // kept, and said otherwise
 		func(w http.ResponseWriter, _ func()) { w.WriteHeader(413) },
-		func(w http.ResponseWriter, _ func()) { http.Error(w, "who are you", 401) },
+		func(w http.ResponseWriter, _ func()) { http.Error(w, "who are you", http.StatusUnauthorized) },
 		func(w http.ResponseWriter, _ func()) { w.WriteHeader(304) },
 		func(w http.ResponseWriter, _ func()) { w.Header().Set("Location", elsewhere.URL); w.WriteHeader(307) },
 		func(w http.ResponseWriter, take func()) { take(); cut(w, "") },                                        // the answer is lost

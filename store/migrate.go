@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 What is wrong with a database file is a sentence for whoever starts lodged.
+
 package store
 
 import (
@@ -63,7 +65,7 @@ func inspect(abs string) error {
 		return fmt.Errorf("database %s: %w", abs, err)
 	}
 	if info.IsDir() {
-		return fmt.Errorf("The database path %s is a directory; name a file in it.", abs) //nolint:staticcheck // a sentence for people
+		return fmt.Errorf("The database path %s is a directory; name a file in it.", abs)
 	}
 	if info.Size() == 0 {
 		return nil
@@ -134,14 +136,14 @@ func checkVersion(db *sql.DB, abs string) error {
 		if tables == 0 {
 			return nil
 		}
-		return fmt.Errorf("The file %s is a SQLite database, but not one of lodge; choose another path.", abs) //nolint:staticcheck // a sentence for people
+		return fmt.Errorf("The file %s is a SQLite database, but not one of lodge; choose another path.", abs)
 	}
 	var version int
 	if err := db.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM schema_migrations`).Scan(&version); err != nil {
 		return unreadable(abs, err)
 	}
 	if known := len(migrations()); version > known {
-		return fmt.Errorf("The database %s has schema version %d and this lodge knows versions up to %d; start the newer lodge that wrote it, or restore a backup. Nothing was changed.", //nolint:staticcheck // a sentence for people
+		return fmt.Errorf("The database %s has schema version %d and this lodge knows versions up to %d; start the newer lodge that wrote it, or restore a backup. Nothing was changed.",
 			abs, version, known)
 	}
 	return nil
@@ -156,7 +158,7 @@ func unreadable(abs string, err error) error {
 	var se sqlite3.Error
 	var d damaged
 	if errors.As(err, &d) || (errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)) {
-		return fmt.Errorf("The database %s is damaged or is not a SQLite file; restore a backup, or move it away to start anew: %w", abs, err) //nolint:staticcheck // a sentence for people
+		return fmt.Errorf("The database %s is damaged or is not a SQLite file; restore a backup, or move it away to start anew: %w", abs, err)
 	}
 	return fmt.Errorf("database %s: %w", abs, err)
 }

@@ -80,7 +80,7 @@ func TestFailuresBecomeErrors(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("name") {
 		case "proxy":
-			http.Error(w, "<html>Bad Gateway</html>", 502)
+			http.Error(w, "<html>Bad Gateway</html>", http.StatusBadGateway)
 		case "json":
 			_, _ = io.WriteString(w, "{")
 		default:

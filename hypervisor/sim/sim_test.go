@@ -130,7 +130,7 @@ func TestFailRateIsDecidedByTheSeed(t *testing.T) {
 		}
 		return out
 	}
-	if run(1) != run(1) || run(1) == run(2) {
+	if one, again, two := run(1), run(1), run(2); one != again || one == two {
 		t.Error("the same seed gives other faults, or another seed the same")
 	}
 }

@@ -85,7 +85,7 @@ func (d *days) note(keeper *timekeeper) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := keeper.Now()
-	if ahead := now.Sub(time.Now()); len(d.lines) == 0 || d.lines[len(d.lines)-1].ahead != ahead {
+	if ahead := time.Until(now); len(d.lines) == 0 || d.lines[len(d.lines)-1].ahead != ahead {
 		d.lines = append(d.lines, line{now.UnixMilli(), ahead})
 	}
 }
