@@ -104,6 +104,7 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 			Pause:    hand(conn, (*libvirt.Domain).Suspend),
 			Destroy:  hand(conn, (*libvirt.Domain).Destroy),
 			Undefine: hand(conn, func(d *libvirt.Domain) error { return d.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM) }),
+			Edit:     hand(conn, func(d *libvirt.Domain) error { return oneMoreCPU(conn, d) }),
 		},
 		Keeps: uri == "qemu:///system",
 		Break: libvirtd("stop"),
@@ -120,6 +121,25 @@ func siteOf(t *testing.T, uri, accel string) contract.Site {
 		site.Ready = "lodge-tiny: up "
 	}
 	return site
+}
+
+// oneMoreCPU is what an operator does in virsh edit.
+func oneMoreCPU(conn *libvirt.Connect, d *libvirt.Domain) error {
+	text, err := d.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
+	if err != nil {
+		return err
+	}
+	var def libvirtxml.Domain
+	if err := def.Unmarshal(text); err != nil {
+		return err
+	}
+	def.VCPU.Value++
+	if text, err = def.Marshal(); err != nil {
+		return err
+	}
+	changed, err := conn.DomainDefineXML(text)
+	free(changed)
+	return err
 }
 
 // hostNetwork makes a network with a bridge until the test ends.

@@ -32,11 +32,7 @@ func (h *Host) define(ctx context.Context, c *libvirt.Connect, spec cloud.GuestS
 	if err != nil {
 		return err
 	}
-	dom, err := domain(spec, f.shape, consolePath(h.opts.ConsoleDir, spec.ID))
-	if err != nil {
-		return err
-	}
-	text, err := dom.Marshal()
+	text, err := definition(spec, f.shape, consolePath(h.opts.ConsoleDir, spec.ID))
 	if err != nil {
 		return err
 	}

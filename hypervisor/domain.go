@@ -23,7 +23,7 @@ type shape struct {
 
 // generation grows when the generators below write something else for the same
 // spec, so that definitions of an older lodge are made again.
-const generation = "2"
+const generation = "3"
 
 // form names how a definition was made. One of another form counts as unlike
 // any spec: it is made again, and the guest gets it at its next start.
@@ -42,6 +42,8 @@ const namespace = "urn:lodge:guest:1"
 type mark struct {
 	Digest string `xml:"digest,attr"`
 	Form   string `xml:"form,attr"`
+	// Essence is essenceOf the definition as it was made.
+	Essence string `xml:"essence,attr"`
 }
 
 // element is the mark as it is written, with its prefix declared on the spot.
@@ -51,13 +53,27 @@ type element struct {
 	mark
 }
 
-// domain writes the definition of a guest.
+// definition is the text of a guest's definition, with lodge's mark.
+func definition(spec cloud.GuestSpec, s shape, consoleLog string) (string, error) {
+	dom, err := domain(spec, s, consoleLog)
+	if err != nil {
+		return "", err
+	}
+	bare, err := dom.Marshal()
+	if err != nil {
+		return "", err
+	}
+	meta, err := xml.Marshal(element{NS: namespace, mark: mark{spec.Digest(), s.form(), essenceOf(bare)}})
+	if err != nil {
+		return "", err
+	}
+	dom.Metadata = &libvirtxml.DomainMetadata{XML: string(meta)}
+	return dom.Marshal()
+}
+
+// domain is the definition of a guest, without the mark.
 // https://libvirt.org/formatdomain.html
 func domain(spec cloud.GuestSpec, s shape, consoleLog string) (*libvirtxml.Domain, error) {
-	meta, err := xml.Marshal(element{NS: namespace, mark: mark{spec.Digest(), s.form()}})
-	if err != nil {
-		return nil, err
-	}
 	osys, err := boots(spec.Firmware, s)
 	if err != nil {
 		return nil, err
@@ -67,7 +83,6 @@ func domain(spec cloud.GuestSpec, s shape, consoleLog string) (*libvirtxml.Domai
 		Name:       cloud.GuestName(spec.ID),
 		UUID:       spec.ID,
 		Title:      spec.Title,
-		Metadata:   &libvirtxml.DomainMetadata{XML: string(meta)},
 		Memory:     &libvirtxml.DomainMemory{Value: uint(spec.MemoryMiB), Unit: "MiB"},
 		VCPU:       &libvirtxml.DomainVCPU{Value: uint(spec.VCPUs), Placement: "static"},
 		OS:         osys,

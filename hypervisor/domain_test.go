@@ -30,11 +30,7 @@ func TestDomainIsAsInTheGoldenFile(t *testing.T) {
 		"kvm": {"kvm", "x86_64", "q35", "host-model", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}, limits{cpu: true, memory: true, io: true}},
 		"tcg": {"qemu", "x86_64", "q35", "maximum", firmware{"/fw/CODE.fd", "/fw/VARS.fd"}, limits{}},
 	} {
-		d, err := domain(fullSpec(), s, "/c/console.log")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := d.Marshal()
+		got, err := definition(fullSpec(), s, "/c/console.log")
 		if err != nil {
 			t.Fatal(err)
 		}

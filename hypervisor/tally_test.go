@@ -33,13 +33,13 @@ func TestAHandCallCostsFewCallsToLibvirt(t *testing.T) {
 		{"look, not there", look, 2}, // by id, by name
 		{"define", func() error { return h.DefineGuest(ctx, spec) }, 2},
 		{"define again", func() error { return h.DefineGuest(ctx, spec) }, 3}, // with the mark
-		{"look, never started", look, 4},                                      // lookup, mark, state, saved memory
+		{"look, never started", look, 5},                                      // lookup, mark, definition, state, saved memory
 		{"start", power(cloud.ActStart), 3},
-		{"look, running", look, 4}, // lookup, mark of the next start, info, mark of the run
-		{"look at all, running", lookAll, 4},
+		{"look, running", look, 5}, // lookup, mark and definition of the next start, info, mark of the run
+		{"look at all, running", lookAll, 5},
 		{"shutdown", power(cloud.ActShutdown), 3},
 		{"destroy", power(cloud.ActDestroy), 3},
-		{"look, destroyed", look, 3},
+		{"look, destroyed", look, 4},
 		{"start again", power(cloud.ActStart), 3},
 		{"remove, running", func() error { return h.RemoveGuest(ctx, spec.ID) }, 4},
 	} {

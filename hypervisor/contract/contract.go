@@ -58,6 +58,8 @@ type Site struct {
 // Hand are an operator's acts; nil: the site has none.
 type Hand struct {
 	Pause, Undefine, Destroy func(t *testing.T, id string)
+	// Edit gives the definition one more vCPU.
+	Edit func(t *testing.T, id string)
 }
 
 // Guests runs the contract. open makes a site for one test and cleans it up.
@@ -79,6 +81,7 @@ func Guests(t *testing.T, open func(t *testing.T) Site) {
 		{"RemoveLeavesNothing", remove},
 		{"RemoveOfARunningGuestLeavesNothing", removeRunning},
 		{"UndefinedByHandIsStillSeenWhileItRuns", undefined},
+		{"EditedByHandIsNoLongerWhatWasDefined", edited},
 		{"FailedStartIsSaid", startFails},
 		{"UnknownGuest", unknown},
 		{"ForeignDomainIsReportedAndNeverTouched", foreignDomain},

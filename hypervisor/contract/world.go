@@ -24,6 +24,23 @@ func undefined(s *scene) {
 	s.nothingOf(spec.ID)
 }
 
+func edited(s *scene) {
+	spec := s.running()
+	s.Hand.Edit(s.T, spec.ID)
+	if g := s.seen(spec.ID, cloud.GuestRunning); g.Foreign || g.Digest != "" || g.Live != spec.Digest() || g.VCPUs != spec.VCPUs {
+		s.Errorf("edited by hand: %+v", g)
+	}
+	s.must(s.Host.DefineGuest(s.ctx, spec))
+	if g := s.seen(spec.ID, cloud.GuestRunning); g.Digest != spec.Digest() {
+		s.Errorf("defined again: %+v", g)
+	}
+	s.power(spec.ID, cloud.ActDestroy)
+	s.power(spec.ID, cloud.ActStart)
+	if g := s.seen(spec.ID, cloud.GuestRunning); g.VCPUs != spec.VCPUs {
+		s.Errorf("started with %d vCPUs, want %d", g.VCPUs, spec.VCPUs)
+	}
+}
+
 func startFails(s *scene) {
 	spec := s.spec()
 	spec.Disks[0].Path += ".missing"

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"slices"
 
 	"lodge/cloud"
 )
@@ -49,6 +50,25 @@ func (h *Host) UndefineByHand(id string) bool {
 		if g.run == nil {
 			h.forget(g)
 		}
+		h.tellMoved(id)
+		return true
+	})
+}
+
+// EditByHand is an operator's virsh edit: the guest runs on unchanged, and starts
+// with the change the next time.
+func (h *Host) EditByHand(id string, edit func(*cloud.GuestSpec)) bool {
+	return h.act(id, func(g *guest) bool {
+		if g.next == nil || g.foreign {
+			return false
+		}
+		spec := *g.next
+		spec.Disks, spec.NICs = slices.Clone(spec.Disks), slices.Clone(spec.NICs)
+		edit(&spec)
+		if spec.Digest() != g.next.Digest() {
+			g.digest = "" // the mark does not fit any more
+		}
+		g.next = &spec
 		h.tellMoved(id)
 		return true
 	})

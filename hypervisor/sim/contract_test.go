@@ -37,6 +37,7 @@ func TestPretendHostKeepsTheContract(t *testing.T) {
 				Pause:    func(_ *testing.T, id string) { h.Pause(id, false) },
 				Undefine: func(_ *testing.T, id string) { h.UndefineByHand(id) },
 				Destroy:  func(_ *testing.T, id string) { h.DestroyByHand(id) },
+				Edit:     func(_ *testing.T, id string) { h.EditByHand(id, func(s *cloud.GuestSpec) { s.VCPUs++ }) },
 			},
 			Keeps: true,
 			Network: func(t *testing.T) string {
