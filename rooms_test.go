@@ -39,6 +39,8 @@ var rooms = []room{
 		"the way to the receiver that the operator names: it sends what others made"},
 	{"reconcile", []string{"cloud"}, []string{"database/sql", "net/http", "libvirt.org/", "encoding/xml"},
 		"the heart speaks neither SQL, XML nor HTTP"},
+	{"reconcile/failpoint", []string{"cloud", "reconcile"}, []string{"database/sql", "net/http", "libvirt.org/", "os"},
+		"places to die at, for tests: it only calls on"},
 	{"meter", []string{"cloud"}, []string{"database/sql", "net/http", "libvirt.org/", "os"},
 		"usage is arithmetic: it asks nobody"},
 	{"timetable", []string{"cloud"}, []string{"database/sql", "net/http", "libvirt.org/", "os"},

@@ -235,14 +235,14 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	if d.clock != nil {
 		hosts, skew = clocked{d.db, d.clock}, d.clock.Skew
 	}
-	loop := reconcile.New(reconcile.Options{
+	loop := reconcile.New(armed(reconcile.Options{
 		HostID: hostID,
 		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
 		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Skew: skew, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
-	})
+	}))
 	if d.clock != nil {
 		d.clock.settled = loop.Settled
 	}

@@ -1,0 +1,35 @@
+//go:build failpoint
+
+package daemon
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"lodge/reconcile"
+	"lodge/reconcile/failpoint"
+)
+
+// armed has lodged die as by kill -9 at the point that LODGE_FAILPOINT names, as
+// in CreateDisk:after#2: when it comes there for the second time. It is for tests,
+// and says so in the log.
+func armed(o reconcile.Options) reconcile.Options {
+	name, count, _ := strings.Cut(os.Getenv("LODGE_FAILPOINT"), "#")
+	n, err := strconv.ParseInt(count, 10, 64)
+	if name == "" || err != nil || n < 1 {
+		return o
+	}
+	o.Log.Warn("this lodged will end itself: it was built for tests", "failpoint", name, "count", n)
+	var left atomic.Int64
+	left.Store(n)
+	return failpoint.Wrap(o, func(at failpoint.Point) error {
+		if at.String() == name && left.Add(-1) == 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // nothing behind this point is done
+		}
+		return nil
+	})
+}
