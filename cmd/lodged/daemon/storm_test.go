@@ -1,0 +1,273 @@
+package daemon
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lodge/cloud"
+	"lodge/hypervisor/sim"
+	"lodge/meter"
+	"lodge/reconcile"
+	"lodge/reconcile/failpoint"
+	"lodge/store"
+	"lodge/timetable"
+)
+
+// Nothing is lost: the real store on a real file, the real loop, the real clocks
+// and keepers, on a pretend host in virtual time. Three tenants ask for things at
+// random and side by side, while the host fails, lies, forgets and is tampered
+// with, and lodged is killed, also between a step and its record. What must hold
+// at every moment is checked behind every record; when the weather has ended,
+// wanted equals seen, and when everything is deleted, nothing is left.
+//
+// What is drawn comes from the seed; which of two goroutines runs first at the
+// same moment is Go's choice. A seed replays with: make sim SIM=Storms SEED=n
+func TestSimulationOfStorms(t *testing.T) {
+	for _, seed := range seeds(t, fixed(10), 1) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			replay(t, seed)
+			if os.Getenv("LODGE_SIM_RUNS") != "" {
+				t.Parallel()
+			}
+			synctest.Test(t, func(t *testing.T) { aStorm(t, seed) })
+		})
+	}
+}
+
+// storm is one simulated installation.
+type storm struct {
+	t    *testing.T
+	rand *rand.Rand // the weather's
+	seed uint64
+	host *sim.Host
+	dir  string
+	hid  string
+	root cloud.Caller
+	log  io.Writer
+
+	clock struct {
+		sync.Mutex
+		wall   time.Duration // ahead of what is true
+		drift  float64       // seconds gained in a second
+		boot   int
+		booted time.Time
+	}
+
+	// api is held for writing while nobody can ask for anything: lodged is down.
+	api   sync.RWMutex
+	db    *store.DB
+	files int
+	// beside reads the file that db has open.
+	beside *sql.DB
+	now    func() time.Time // the ledger's; of the lodged that is up
+
+	proc *process // the lodged that is up
+
+	mu      sync.Mutex
+	made    map[string]string      // every instance that a tenant was promised -> its tenant
+	removed map[string]bool        // whose deletion was promised
+	hurt    map[string]string      // whose root disk a hand has deleted -> the disk
+	power   map[string]cloud.Power // the last wish of a tenant that was taken
+	itself  map[string]bool        // who may have another one: the guest, a schedule
+	edited  map[string]bool        // whose definition a hand has changed or removed
+	tenants []string
+	image   string
+	broken  map[string]bool // invariants that were reported
+	n       int
+
+	checks, kills, acts atomic.Int64
+}
+
+// process is one life of lodged.
+type process struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	dead   atomic.Bool
+	fuse   atomic.Int64            // points until it dies; 0: it does not
+	at     atomic.Pointer[string]  // only points of this name burn the fuse
+	refuse atomic.Pointer[refusal] // what the store says to records
+}
+
+type refusal struct{ err error }
+
+func aStorm(t *testing.T, seed uint64) {
+	w := &storm{
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 17)), hid: uuid.NewString(), root: cloud.Caller{Operator: true}, log: io.Discard,
+		made: map[string]string{}, removed: map[string]bool{}, hurt: map[string]string{}, power: map[string]cloud.Power{}, itself: map[string]bool{}, edited: map[string]bool{}, broken: map[string]bool{},
+	}
+	if os.Getenv("LODGE_SIM_SEED") != "" && testing.Verbose() {
+		w.log = os.Stderr
+	}
+	var err error
+	w.dir, err = os.MkdirTemp(memoryDir(), "lodge-storm-")
+	w.must(err)
+	defer os.RemoveAll(w.dir)
+	w.clock.booted = time.Now()
+	w.host = sim.New(sim.Options{Now: time.Now, Seed: seed, Latency: sim.Realistic()})
+	w.host.AddForeign(foreigner, "pets")
+	w.open()
+	defer func() { w.must(w.beside.Close()); w.must(w.db.Close()) }()
+	w.prepare()
+	w.start()
+	defer func() { w.stop(true) }()
+
+	steps := 40
+	if testing.Short() { // beside the race detector
+		steps = 15
+	}
+	var people sync.WaitGroup
+	for n := range w.tenants {
+		r := rand.New(rand.NewPCG(seed, uint64(100+n)))
+		people.Go(func() {
+			for range steps {
+				w.act(r, n)
+				time.Sleep(time.Duration(r.ExpFloat64() * float64(40*time.Second)).Truncate(time.Millisecond))
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { people.Wait(); close(over) }()
+	w.storms(over)
+	w.calm()
+	w.settled()
+	w.empty()
+	w.audit()
+	t.Logf("%d acts, %d deaths of lodged, %d checks, %d instances", w.acts.Load(), w.kills.Load(), w.checks.Load(), len(w.made))
+}
+
+func (w *storm) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *storm) file() string { return filepath.Join(w.dir, fmt.Sprintf("lodge-%d.db", w.files)) }
+
+func (w *storm) read() (meter.Tick, error) {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	now := time.Now()
+	up := now.Sub(w.clock.booted)
+	wall := now.Add(w.clock.wall + time.Duration(float64(up)*w.clock.drift))
+	return meter.Tick{Wall: wall, BootID: fmt.Sprint(w.clock.boot), Boot: up + time.Minute}, nil
+}
+
+// prepare makes the host, the tenants, the image and what acts by itself.
+func (w *storm) prepare() {
+	ctx, now := context.Background(), time.Now()
+	host, err := w.host.Describe(ctx)
+	w.must(err)
+	host.ID, host.VCPURatio = w.hid, 64
+	w.must(w.db.RegisterHost(ctx, now, host))
+	def, err := w.db.EnsureInstallation(ctx, now, cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString()})
+	w.must(err)
+	w.tenants = []string{def.ID}
+	for _, name := range []string{"acme", "beta"} {
+		other, err := w.db.CreateTenant(ctx, w.root, now, cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString(), Name: name})
+		w.must(err)
+		w.tenants = append(w.tenants, other.ID)
+	}
+	seven := int64(7)
+	w.must(w.db.SetQuotas(ctx, w.root, now, w.tenants[1], map[cloud.Resource]*int64{cloud.ResourceInstances: &seven}))
+	img, err := w.db.CreateImage(ctx, w.root, now, cloud.NewImage{
+		ID: uuid.NewString(), TenantID: def.ID, Name: "debian", Public: true, Default: true, Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS,
+	})
+	w.must(err)
+	w.image = img.ID
+	info, err := w.host.ImportImage(ctx, img, strings.NewReader(strings.Repeat("\x00", 510)+"\x55\xaa"), func(int64) {})
+	w.must(err)
+	w.must(w.db.RecordImage(ctx, now, cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info}))
+	_, err = w.db.CreateSchedule(ctx, w.root, now, cloud.Schedule{
+		ID: uuid.NewString(), TenantID: w.tenants[2], Name: "naps", Selector: "nap=yes", Stop: "*/20 * * * *", Start: "7-59/20 * * * *", Zone: "UTC", Enabled: true,
+	})
+	w.must(err)
+}
+
+// start starts a lodged on the files that are there.
+func (w *storm) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{cancel: cancel}
+	keeper, err := newTimekeeper(ctx, w.db, w.hid, w.read, discard())
+	w.must(err)
+	s := clocked{w.db, keeper}
+	loop := reconcile.New(failpoint.Wrap(reconcile.Options{
+		HostID: w.hid, Guests: w.host, Ends: w.host, Counters: w.host, Disks: w.host, Nets: w.host,
+		Instances: s, Networks: s, Images: s, Hosts: s, Traffic: s, Bell: w.db.Bell(),
+		Now: keeper.Now, Skew: keeper.Skew, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}, func(at failpoint.Point) error { return w.point(p, at) }))
+	keeper.settled = loop.Settled
+	p.wg.Go(func() { _ = loop.Run(ctx) })
+	p.wg.Go(func() { (&meter.Closer{Books: w.db, Now: keeper.Now, Log: discard()}).Run(ctx) })
+	p.wg.Go(func() { (&meter.Keeper{Purse: w.db, Now: keeper.Now, Log: discard()}).Run(ctx) })
+	p.wg.Go(func() { (&timetable.Runner{Board: w.db, Now: keeper.Now, Log: discard()}).Run(ctx) })
+	w.now, w.proc = keeper.Now, p
+}
+
+// point is every place before and behind a call of the loop.
+func (w *storm) point(p *process, at failpoint.Point) error {
+	record := strings.HasPrefix(at.Call, "Record")
+	if only := p.at.Load(); p.fuse.Load() > 0 && (only == nil || *only == at.String()) && p.fuse.Add(-1) == 0 {
+		p.dead.Store(true)
+		p.cancel()
+	}
+	if p.dead.Load() {
+		return errKilled
+	}
+	if r := p.refuse.Load(); r != nil && record && !at.After {
+		return r.err
+	}
+	if record && at.After {
+		w.hold()
+	}
+	return nil
+}
+
+// stop ends lodged: in order, or as kill -9 does. It returns when nothing of it
+// is left. Nobody can ask for anything until up.
+func (w *storm) stop(orderly bool) {
+	if !orderly {
+		w.proc.dead.Store(true)
+		w.kills.Add(1)
+	}
+	w.proc.cancel()
+	w.proc.wg.Wait()
+}
+
+// again starts lodged again behind a death, on an image of the files as the dead
+// process left them: its write-ahead log was not folded in.
+func (w *storm) again() {
+	old, from := w.db, w.file()
+	w.files++
+	for _, tail := range []string{"", "-wal"} {
+		b, err := os.ReadFile(from + tail)
+		w.must(err)
+		w.must(os.WriteFile(w.file()+tail, b, 0o600))
+	}
+	w.must(w.beside.Close())
+	w.must(old.Close())
+	w.open()
+	w.start()
+}
+
+func (w *storm) open() {
+	var err error
+	w.db, err = store.Open(w.file())
+	w.must(err)
+	w.beside, err = sql.Open("sqlite3", "file:"+w.file()+"?mode=ro&_busy_timeout=5000")
+	w.must(err)
+}
