@@ -13,6 +13,9 @@ SIM     ?= Simulation
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+build-failpoint: ## bin/failpoint/lodged, which tests can have die at a named step
+	$(GO) build -tags libvirt_dlopen,failpoint -trimpath $(LDFLAGS) -o bin/failpoint/ ./cmd/lodged
+
 build: ## bin/lodged and bin/lodge
 	$(GO) build $(TAGS) -trimpath $(LDFLAGS) -o bin/ ./cmd/...
 
@@ -31,7 +34,10 @@ bench: ## figures of docs/performance.md, ratios side by side (as root)
 	scripts/bench
 
 sim: ## the simulations with N (200) random seeds; SEED=n ZONE=z replays one, SIM=TestSimulationOfAYear picks one
-	LODGE_SIM_ZONE=$${ZONE:-$$(shuf -n 1 -e UTC America/New_York Australia/Lord_Howe Asia/Kathmandu Europe/Berlin Pacific/Apia)} LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${N:-$${RUNS:-200}} $(GO) test $(TAGS) -count=1 -timeout 120m -run '$(SIM)' ./reconcile/... ./cmd/lodged/daemon
+	LODGE_SIM_ZONE=$${ZONE:-$$(shuf -n 1 -e UTC America/New_York Australia/Lord_Howe Asia/Kathmandu Europe/Berlin Pacific/Apia)} LODGE_SIM_SEED=$(SEED) LODGE_SIM_RUNS=$${N:-$${RUNS:-200}} $(GO) test $(TAGS) -count=1 -timeout 0 -run '$(SIM)' ./reconcile/... ./cmd/lodged/daemon
+
+chaos: build build-failpoint ## lodged killed KILLS (200) times on real libvirt and QEMU; SEED=n draws the same again (as root)
+	LODGE_CHAOS_KILLS=$${KILLS:-200} LODGE_CHAOS_SEED=$(SEED) LODGE_BIN=$(CURDIR)/bin $(GO) test $(TAGS) -count=1 -timeout 0 -v -run KilledAtAnyMoment -exec "$(CURDIR)/scripts/world --" ./e2e
 
 fuzz: ## every fuzz test for FUZZTIME (default 30s) each
 	@for p in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \
@@ -44,4 +50,4 @@ attack: ## ten thousand slow connections over plain HTTP and TLS
 run: build ## lodged on a pretend host, in the foreground
 	bin/lodged --sim
 
-.PHONY: help build check test bench sim fuzz attack run
+.PHONY: help build build-failpoint check test bench sim chaos fuzz attack run

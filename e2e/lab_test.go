@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -32,9 +33,12 @@ type lab struct {
 	key    string // private SSH key; .pub beside it
 	flags  []string
 	as     []string // what lodged is started through: a program with its arguments
+	env    []string // more for lodged
 	daemon *exec.Cmd
 	exited chan struct{}
 	http   *http.Client
+	// program is another lodged than the usual one; "": that.
+	program string
 
 	addresses map[string]string // of instances, for when lodged is down
 }
@@ -102,22 +106,31 @@ func bin(name string) string {
 	return filepath.Join(dir, name)
 }
 
-func (l *lab) start() {
-	l.t.Helper()
+// spawn starts lodged.
+func (l *lab) spawn() error {
 	log, err := os.OpenFile(filepath.Join(l.dir, "lodged.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		l.t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	args := append([]string{"--data-dir", l.dir, "--socket", l.socket, "--log-level", "debug", "--sweep", "5s"}, l.flags...)
 	words := append(append(slices.Clone(l.as), l.lodged()), args...)
-	l.daemon = exec.Command(words[0], words[1:]...)
-	l.daemon.Stdout, l.daemon.Stderr = log, log
-	if err := l.daemon.Start(); err != nil {
+	daemon := exec.Command(words[0], words[1:]...)
+	daemon.Stdout, daemon.Stderr, daemon.Env = log, log, append(os.Environ(), l.env...)
+	if err := daemon.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	l.daemon, l.exited = daemon, exited
+	go func() { _ = daemon.Wait(); close(exited) }()
+	return nil
+}
+
+func (l *lab) start() {
+	l.t.Helper()
+	if err := l.spawn(); err != nil {
 		l.t.Fatal(err)
 	}
-	l.exited = make(chan struct{})
-	go func() { _ = l.daemon.Wait(); close(l.exited) }()
 	l.eventually(30*time.Second, "lodged answers", func() bool {
 		resp, err := l.http.Get("http://lodge/readyz")
 		if err != nil {
@@ -132,7 +145,7 @@ func (l *lab) start() {
 // reach the build's.
 func (l *lab) lodged() string {
 	if len(l.as) == 0 {
-		return bin("lodged")
+		return bin(cmp.Or(l.program, "lodged"))
 	}
 	return filepath.Join(l.dir, "lodged")
 }
