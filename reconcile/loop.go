@@ -27,6 +27,7 @@ type Options struct {
 	Images    Images
 	Hosts     Hosts
 	Traffic   Traffic
+	Restores  Restores        // nil: the database was never restored, and orphans are not looked for
 	Bell      <-chan struct{} // rings when a wish has changed
 
 	Now        func() time.Time
@@ -61,6 +62,7 @@ type Loop struct {
 	importing sync.Map    // image id -> context.CancelFunc
 	sweepNow  chan struct{}
 	told      told
+	adopted   chan struct{}
 	looked    atomic.Int64 // when the last sweep that saw everything began, in Unix milliseconds
 	backoffs  atomic.Int64
 }
@@ -80,6 +82,7 @@ func New(o Options) *Loop {
 		mem:      memories{m: map[string]memory{}},
 		bytes:    readings{m: map[string]cloud.TrafficReading{}, doubted: map[string]time.Time{}, written: map[string]span{}},
 		sweepNow: make(chan struct{}, 1),
+		adopted:  make(chan struct{}),
 	}
 }
 
@@ -95,6 +98,11 @@ func (l *Loop) Run(ctx context.Context) error {
 
 	var wg sync.WaitGroup
 	wg.Go(func() { l.watch(ctx) })
+	l.adopt(ctx)
+	if ctx.Err() != nil {
+		wg.Wait() // nobody looked, so there is nothing to write
+		return nil
+	}
 	l.sweep(ctx)
 	for range l.Workers {
 		wg.Go(func() { l.workers(ctx, l.work) })

@@ -5,7 +5,8 @@ import (
 )
 
 // PlanNetwork decides what a network needs on the host: it is up while an
-// instance has a port on it, and removed when nothing needs it. It is pure.
+// instance has a port on it, and removed when nothing needs it and nobody has a
+// lease there. It is pure.
 // gone says that the network is deleted and nothing of it is seen.
 func PlanNetwork(w cloud.NetworkWish, seen *cloud.HostNetwork) (steps []Step, gone bool) {
 	if w.LivePorts > 0 && w.DeletedAt.IsZero() {
@@ -14,6 +15,11 @@ func PlanNetwork(w cloud.NetworkWish, seen *cloud.HostNetwork) (steps []Step, go
 		}
 		spec := networkSpec(w.Network)
 		return []Step{{Verb: VerbEnsureNetwork, ID: w.ID, Network: &spec}}, false
+	}
+	if seen != nil && w.LivePorts == 0 && len(seen.Ports) > 0 {
+		// The ports of an instance go before it is gone. One that is left is of a
+		// guest that the database does not know: it was restored, say.
+		return nil, false
 	}
 	if seen != nil && w.LivePorts == 0 {
 		return []Step{{Verb: VerbRemoveNetwork, ID: w.ID}}, false

@@ -40,6 +40,11 @@ func (l *Loop) sweep(ctx context.Context) {
 	}
 	l.sweepTraffic(ctx, wishes, guests)
 	l.sweepNetworks(ctx, nets)
+	if l.Restores != nil {
+		if err := l.Restores.RecordOrphans(ctx, l.HostID, now, cloud.HostSight{Guests: guests, Disks: disks, Networks: nets}); err != nil {
+			l.Log.Error("sweep: orphans", "err", err)
+		}
+	}
 	if l.blinded.Swap(false) {
 		l.mem.forgive() // what failed for want of a host is tried at once
 	}

@@ -83,8 +83,11 @@ type DB struct {
 // database of lodge, or was written by a newer lodge.
 func Open(path string) (*DB, error) { return OpenWith(path, Options{}) }
 
-// OpenWith is Open with options.
-func OpenWith(path string, o Options) (*DB, error) {
+// OpenWith is Open with options. A file of an older lodge is copied beside itself
+// first, as PATH.before-NNNN; the newest three of such copies stay.
+func OpenWith(path string, o Options) (*DB, error) { return openWith(path, o, true) }
+
+func openWith(path string, o Options, keep bool) (*DB, error) {
 	o = o.withDefaults()
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -92,6 +95,11 @@ func OpenWith(path string, o Options) (*DB, error) {
 	}
 	if err := inspect(abs); err != nil {
 		return nil, err
+	}
+	if keep {
+		if err := keepCopy(context.Background(), abs); err != nil {
+			return nil, err
+		}
 	}
 	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities(), operations: newOperationBell(), events: newEventBell()}
 	if d.writer, err = connect(abs, o, true, 1); err != nil {

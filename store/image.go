@@ -375,6 +375,9 @@ func (t *tx) refuseImageInUse(img cloud.Image) error {
 	if err == nil && disks > 0 {
 		err = cloud.Errorf(cloud.CodeInUse, "The image %s is what the disks of instances are based on (%d now); delete those first.", img.Name, disks)
 	}
+	if err == nil && disks == 0 {
+		err = t.refuseImageOfOrphans(img)
+	}
 	return err
 }
 

@@ -42,6 +42,9 @@ func (d *DB) CreateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 }
 
 func (t *tx) createInstance(n cloud.NewInstance) (*known, error) {
+	if err := t.refuseUnadopted(); err != nil {
+		return nil, err
+	}
 	if _, err := liveTenant(t, n.TenantID); err != nil {
 		return nil, err
 	}
@@ -260,11 +263,19 @@ func (t *tx) pickAddress(subnetID, cidr string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
+	// A guest that the database does not know has its address all the same.
 	rows, err := t.rows(`
 		SELECT address
 		FROM port_fixed_ip
 		WHERE subnet_id = ?
-		  AND released_at IS NULL`, subnetID)
+		  AND released_at IS NULL
+		UNION
+		SELECT o.address
+		FROM orphan o
+		JOIN subnet s ON s.network_id = o.network_id
+		WHERE s.id = ?
+		  AND o.kind = 'port'
+		  AND o.address <> ''`, subnetID, subnetID)
 	if err != nil {
 		return netip.Addr{}, err
 	}

@@ -30,21 +30,23 @@ type migration struct {
 	sql     string
 }
 
-// migrations returns the embedded ones in order. Their versions count from 1
-// without a gap.
+// migrations returns the embedded ones in order. A number may be left out, and
+// none is given twice.
 func migrations() []migration {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
 	if err != nil {
 		panic(err) // the pattern is constant
 	}
 	out := make([]migration, 0, len(names))
-	for i, path := range names {
+	last := 0
+	for _, path := range names {
 		name := strings.TrimSuffix(strings.TrimPrefix(path, "migrations/"), ".sql")
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != i+1 {
+		if err != nil || version <= last {
 			panic("store: migration " + name + " is out of order")
 		}
+		last = version
 		text, err := migrationFiles.ReadFile(path)
 		if err != nil {
 			panic(err) // it was just listed
@@ -52,6 +54,12 @@ func migrations() []migration {
 		out = append(out, migration{version, name, string(text)})
 	}
 	return out
+}
+
+// newest is the schema version that this lodge makes.
+func newest() int {
+	all := migrations()
+	return all[len(all)-1].version
 }
 
 // inspect looks at the file without changing it. It returns nil for a file that
@@ -142,7 +150,7 @@ func checkVersion(db *sql.DB, abs string) error {
 	if err := db.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM schema_migrations`).Scan(&version); err != nil {
 		return unreadable(abs, err)
 	}
-	if known := len(migrations()); version > known {
+	if known := newest(); version > known {
 		return fmt.Errorf("The database %s has schema version %d and this lodge knows versions up to %d; start the newer lodge that wrote it, or restore a backup. Nothing was changed.",
 			abs, version, known)
 	}

@@ -1605,3 +1605,26 @@ END;
 CREATE INDEX usage_traffic_by_end ON usage_traffic (ended_at, tenant_id);
 
 CREATE INDEX webhook_delivery_given_up ON webhook_delivery (given_up_at) WHERE given_up_at IS NOT NULL;
+
+CREATE TABLE restore (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  backup_id   TEXT    NOT NULL CHECK (backup_id <> ''),
+  taken_at    BIGINT  NOT NULL,
+  restored_at BIGINT  NOT NULL,
+  adopted_at  BIGINT,
+  report      TEXT    NOT NULL DEFAULT '{}'
+);
+
+CREATE TABLE orphan (
+  host_id    TEXT   NOT NULL REFERENCES host (id),
+  kind       TEXT   NOT NULL CHECK (kind IN ('guest', 'volume', 'seed', 'image', 'network', 'port')),
+  id         TEXT   NOT NULL CHECK (id <> ''),
+  network_id TEXT   NOT NULL DEFAULT '',
+  address    TEXT   NOT NULL DEFAULT '',
+  state      TEXT   NOT NULL DEFAULT '',
+  path       TEXT   NOT NULL DEFAULT '',
+  found_at   BIGINT NOT NULL,
+  PRIMARY KEY (host_id, kind, id)
+);
+
+CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';

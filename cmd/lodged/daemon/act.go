@@ -12,11 +12,21 @@ import (
 )
 
 // act starts what acts by itself: budgets, schedules, and what tells webhooks.
-// They end with ctx, and then the group is done.
-func (d *Daemon) act(ctx context.Context) *sync.WaitGroup {
+// They end with ctx, and then the group is done. Budgets and schedules wait for
+// begin: in a restored database they would act on what the backup says.
+func (d *Daemon) act(ctx context.Context, begin <-chan struct{}) *sync.WaitGroup {
 	all := new(sync.WaitGroup)
-	all.Go(func() { (&meter.Keeper{Purse: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run(ctx) })
-	all.Go(func() { (&timetable.Runner{Board: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run(ctx) })
+	late := func(run func(context.Context)) {
+		all.Go(func() {
+			select {
+			case <-begin:
+				run(ctx)
+			case <-ctx.Done():
+			}
+		})
+	}
+	late((&meter.Keeper{Purse: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
+	late((&timetable.Runner{Board: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
 	all.Go(func() {
 		(&notify.Sender{
 			Outbox: d.db, Poster: fetch.New(fetch.Options{Allow: d.cfg.WebhookAllow}),

@@ -239,7 +239,7 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 		HostID: hostID,
 		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
-		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Bell: d.db.Bell(),
+		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Restores: d.db, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Skew: skew, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,
 		Observe: d.watched.observe,
 	}))
@@ -298,7 +298,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.sink.Run(work)
 		}
 	}()
-	acted := d.act(work)
+	acted := d.act(work, d.loop.Adopted())
 	learned := make(chan struct{})
 	go func() { defer close(learned); d.learn(work) }()
 

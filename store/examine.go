@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// Facts are what a database file says of itself.
+type Facts struct {
+	Schema    int // the newest migration in it; 0: it is not one of lodge
+	Instances int // that are not gone
+	Hosts     []string
+	Closed    time.Time // hours are closed up to then; zero: none
+	Links     int64     // of the ledger's chain
+	Head      [32]byte  // its last hash
+}
+
+// Inspect reads the facts of a file, which is not changed, whatever its schema.
+func Inspect(ctx context.Context, path string) (f Facts, err error) {
+	s, err := connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	if err != nil {
+		return f, unreadable(path, err)
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	r := s.reads(ctx)
+	ours, err := exists(r, `SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'`)
+	if err != nil || !ours {
+		return f, unreadableOrNil(path, err)
+	}
+	if err := r.row(`SELECT COALESCE(MAX(version), 0) FROM schema_migrations`).Scan(&f.Schema); err != nil {
+		return f, unreadable(path, err)
+	}
+	if err := r.row(`SELECT COUNT(*) FROM instance WHERE gone_at IS NULL`).Scan(&f.Instances); err != nil {
+		return f, unreadable(path, err)
+	}
+	if f.Hosts, err = collect(r, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, `SELECT id FROM host ORDER BY id`); err != nil {
+		return f, unreadable(path, err)
+	}
+	chained, err := exists(r, `SELECT 1 FROM sqlite_master WHERE name = 'usage_seal'`)
+	if err != nil || !chained {
+		return f, unreadableOrNil(path, err)
+	}
+	var head []byte
+	err = r.row(`SELECT n, hash FROM usage_seal ORDER BY n DESC LIMIT 1`).Scan(&f.Links, &head)
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, nil
+	}
+	copy(f.Head[:], head)
+	return f, unreadableOrNil(path, err)
+}
+
+func unreadableOrNil(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return unreadable(path, err)
+}
+
+// Check reads a whole file and says what of it is broken: pages, indexes,
+// constraints, and references to rows that are not there. Nothing: it is whole.
+func Check(ctx context.Context, path string) (wrong []string, err error) {
+	if err := checkHeader(path); err != nil {
+		return nil, err
+	}
+	s, err := connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	rows, err := s.conn.QueryContext(ctx, `PRAGMA integrity_check(20)`)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, errors.Join(unreadable(path, err), rows.Close())
+		}
+		if text != "ok" {
+			wrong = append(wrong, "integrity: "+text)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return wrong, unreadable(path, err)
+	}
+	if rows, err = s.conn.QueryContext(ctx, `PRAGMA foreign_key_check`); err != nil {
+		return wrong, unreadable(path, err)
+	}
+	for rows.Next() && len(wrong) < 40 {
+		var table, parent string
+		var row sql.NullInt64
+		var key int
+		if err := rows.Scan(&table, &row, &parent, &key); err != nil {
+			return wrong, errors.Join(unreadable(path, err), rows.Close())
+		}
+		wrong = append(wrong, fmt.Sprintf("references: row %d of %s names a row of %s that is not there", row.Int64, table, parent))
+	}
+	return wrong, unreadableOrNil(path, errors.Join(rows.Err(), rows.Close()))
+}

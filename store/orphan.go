@@ -1,0 +1,198 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"lodge/cloud"
+)
+
+// RecordOrphans writes down what of a look at a host no row is about. Without a
+// change it writes nothing. Rows that are gone count as rows for a while: what
+// was seen may have been removed since.
+func (d *DB) RecordOrphans(ctx context.Context, hostID string, now time.Time, seen cloud.HostSight) error {
+	found, err := orphansIn(d.read(ctx), now, seen)
+	if err != nil {
+		return fail("look for orphans", err)
+	}
+	if was, err := orphans(d.read(ctx), hostID); err == nil && sameOrphans(was, found) {
+		return nil
+	}
+	return d.write(ctx, now, reconciler, "record orphans", func(t *tx) error {
+		found, err := orphansIn(t, t.now, seen)
+		if err != nil {
+			return err
+		}
+		return t.keepOrphans(hostID, found)
+	})
+}
+
+// Orphans returns what of lodge's was on the hosts at the last look and is in no
+// other row. Returns CodeForbidden for anybody but the operator.
+func (d *DB) Orphans(ctx context.Context, c cloud.Caller) ([]cloud.Orphan, error) {
+	if !c.Operator {
+		return nil, cloud.Errorf(cloud.CodeForbidden, "What is on the hosts is the operator's to see.")
+	}
+	out, err := orphans(d.read(ctx), "")
+	return out, fail("list orphans", err)
+}
+
+func orphans(s source, hostID string) ([]cloud.Orphan, error) {
+	return collect(s, scanOrphan, `
+		SELECT
+		  kind,
+		  id,
+		  network_id,
+		  address,
+		  state,
+		  path,
+		  found_at
+		FROM orphan
+		WHERE ? IN ('', host_id)
+		ORDER BY kind, id`, hostID)
+}
+
+func scanOrphan(rows *sql.Rows) (o cloud.Orphan, err error) {
+	var address string
+	var found sql.NullInt64
+	if err := rows.Scan(&o.Kind, &o.ID, &o.NetworkID, &address, &o.State, &o.Path, &found); err != nil {
+		return o, err
+	}
+	if address != "" {
+		o.Address, err = netip.ParseAddr(address)
+	}
+	o.FoundAt = moment(found)
+	return o, err
+}
+
+// sameOrphans compares but for the time of their finding.
+func sameOrphans(was, found []cloud.Orphan) bool {
+	return slices.EqualFunc(was, found, func(a, b cloud.Orphan) bool {
+		a.FoundAt, b.FoundAt = time.Time{}, time.Time{}
+		return a == b
+	})
+}
+
+// orphansIn finds what no row is about, in the order of the table.
+func orphansIn(s source, now time.Time, seen cloud.HostSight) (out []cloud.Orphan, err error) {
+	known := map[string]map[string]bool{}
+	for kind, query := range knownQueries {
+		ids, err := collect(s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, query, stamp(now.Add(-orphanPatience)))
+		if err != nil {
+			return nil, err
+		}
+		known[kind] = make(map[string]bool, len(ids))
+		for _, id := range ids {
+			known[kind][id] = true
+		}
+	}
+	for id, g := range seen.Guests {
+		if !g.Foreign && !known["instance"][id] {
+			out = append(out, cloud.Orphan{Kind: cloud.OrphanGuest, ID: id, State: g.State})
+		}
+	}
+	for key, disk := range seen.Disks {
+		kind, table := cloud.OrphanKind(key.Kind), string(key.Kind)
+		if key.Kind == cloud.DiskSeed {
+			table = "instance"
+		}
+		if !known[table][key.ID] {
+			out = append(out, cloud.Orphan{Kind: kind, ID: key.ID, Path: disk.Path})
+		}
+	}
+	for id, n := range seen.Networks {
+		if !known["network"][id] {
+			out = append(out, cloud.Orphan{Kind: cloud.OrphanNetwork, ID: id})
+		}
+		for mac, p := range n.Ports {
+			if !known["port"][mac] {
+				out = append(out, cloud.Orphan{Kind: cloud.OrphanPort, ID: mac, NetworkID: id, Address: p.Address})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b cloud.Orphan) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// orphanPatience is how long a row that is gone still counts: the look began
+// before it went, and removals of networks follow those of their ports.
+const orphanPatience = 5 * time.Minute
+
+var knownQueries = map[string]string{
+	"instance": `SELECT id FROM instance WHERE gone_at IS NULL OR gone_at > ?`,
+	"volume":   `SELECT id FROM volume WHERE gone_at IS NULL OR gone_at > ?`,
+	"image":    `SELECT id FROM image WHERE gone_at IS NULL OR gone_at > ?`,
+	"network":  `SELECT id FROM network WHERE gone_at IS NULL OR gone_at > ?`,
+	"port":     `SELECT mac FROM port WHERE deleted_at IS NULL OR deleted_at > ?`,
+}
+
+// keepOrphans makes the rows what was found, and tells of what is new.
+func (t *tx) keepOrphans(hostID string, found []cloud.Orphan) error {
+	was, err := orphans(t, hostID)
+	if err != nil {
+		return err
+	}
+	before := make(map[string]cloud.Orphan, len(was))
+	for _, o := range was {
+		before[string(o.Kind)+" "+o.ID] = o
+	}
+	if _, err := t.exec(`DELETE FROM orphan WHERE host_id = ?`, hostID); err != nil {
+		return err
+	}
+	fresh := 0
+	for _, o := range found {
+		o.FoundAt = t.now
+		if b, known := before[string(o.Kind)+" "+o.ID]; known {
+			o.FoundAt = b.FoundAt
+		} else {
+			fresh++
+		}
+		if err := t.insertOrphan(hostID, o); err != nil {
+			return err
+		}
+	}
+	if fresh == 0 {
+		return nil
+	}
+	return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: hostID}, "", "host.orphans",
+		fmt.Sprintf("On the host are %d things of lodge's that the database does not know, %d of them new; lodge leaves them alone.", len(found), fresh), nil)
+}
+
+func (t *tx) insertOrphan(hostID string, o cloud.Orphan) error {
+	address := ""
+	if o.Address.IsValid() {
+		address = o.Address.String()
+	}
+	_, err := t.exec(`
+		INSERT INTO orphan (
+		  host_id,
+		  kind,
+		  id,
+		  network_id,
+		  address,
+		  state,
+		  path,
+		  found_at
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`,
+		hostID, string(o.Kind), o.ID, o.NetworkID, address, string(o.State), o.Path, stamp(o.FoundAt))
+	return err
+}
+
+// refuseImageOfOrphans keeps images as long as the host has disks that no row is
+// about: nobody knows which image is below them.
+func (t *tx) refuseImageOfOrphans(img cloud.Image) error {
+	var disks int
+	err := t.row(`SELECT COUNT(*) FROM orphan WHERE kind = 'volume'`).Scan(&disks)
+	if err == nil && disks > 0 {
+		err = cloud.Errorf(cloud.CodeInUse, "The host has %d disks that lodge does not know since it was restored, and they may be based on the image %s; an operator has to look at them first.", disks, img.Name)
+	}
+	return err
+}
