@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,7 +64,11 @@ func (p *Pool) ImportImage(ctx context.Context, img cloud.Image, r io.Reader, pr
 	if err != nil {
 		return cloud.ImageInfo{}, err
 	}
-	if err := p.publish(part, imageFile(img.ID, info.Format)); err != nil {
+	f := imageFile(img.ID, info.Format)
+	if there, err := p.keptAs(ctx, f, info.SHA256); there || err != nil {
+		return info, err
+	}
+	if err := p.publish(part, f); err != nil {
 		return cloud.ImageInfo{}, err
 	}
 	named = true
@@ -216,6 +221,39 @@ func (in *intake) check() (cloud.ImageInfo, error) {
 		return info, cloud.Errorf(cloud.CodeImageFormat, "The image is %s and not %s as promised.", info.Format, in.img.Format)
 	}
 	return info, nil
+}
+
+// keptAs reports whether the image's file is there already with the same bytes,
+// as after a crash before it was recorded. Other bytes are never written over:
+// guests may rest on them that a restored database does not know.
+func (p *Pool) keptAs(ctx context.Context, f file, sum string) (bool, error) {
+	r, err := os.Open(p.path(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fileError(err, "look at the image that is there")
+	}
+	defer r.Close()
+	h := sha256.New()
+	buf := make([]byte, chunkBytes)
+	for {
+		if ctx.Err() != nil {
+			return false, canceled(ctx.Err())
+		}
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return false, fileError(err, "read the image that is there")
+		}
+	}
+	if hex.EncodeToString(h.Sum(nil)) != sum {
+		return false, cloud.Errorf(cloud.CodeInUse, "The host has other bytes under this image's id already, and guests may rest on them; import the image under a new name.")
+	}
+	return true, nil
 }
 
 // publish gives a finished file its name, so that it is there after a power cut
