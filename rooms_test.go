@@ -49,6 +49,8 @@ var rooms = []room{
 		"it says what is sent when; rows are the store's and connections are fetch's"},
 	{"store", []string{"cloud"}, []string{"net/http", "libvirt.org/"},
 		"rows never call a host"},
+	{"backup", []string{"cloud"}, []string{"database/sql", "libvirt.org/", "github.com/mattn/", "net/http"},
+		"it keeps archives and judges none: who copies a database and who reads one comes in"},
 	{"auth", []string{"cloud"}, []string{"database/sql", "libvirt.org/", "github.com/gorilla/", "github.com/mattn/"},
 		"credentials become identities here and nowhere else; it knows no routes and no rows"},
 	{"cert", []string{"cloud"}, []string{"database/sql", "libvirt.org/"},

@@ -1,0 +1,82 @@
+package backup
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Keep is how many backups stay: the newest of each of the last so many hours,
+// days and weeks (from Monday, UTC) that have one.
+type Keep struct{ Hourly, Daily, Weekly int }
+
+// ReadKeep reads "hourly=24,daily=7,weekly=4"; what is left out is 0.
+func ReadKeep(text string) (k Keep, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n > 10_000 {
+			return k, fmt.Errorf("%q: use hourly=24,daily=7,weekly=4", text)
+		}
+		switch name {
+		case "hourly":
+			k.Hourly = n
+		case "daily":
+			k.Daily = n
+		case "weekly":
+			k.Weekly = n
+		default:
+			return k, fmt.Errorf("%q: use hourly=24,daily=7,weekly=4", text)
+		}
+	}
+	if k == (Keep{}) {
+		return k, fmt.Errorf("%q keeps nothing", text)
+	}
+	return k, nil
+}
+
+// Expired are the backups of a host that nothing keeps, by their names. The newest
+// one always stays, and so does what is of another host. It is pure.
+func (k Keep) Expired(ids []string, hostID string) (out []string) {
+	var own []string
+	for _, id := range ids {
+		if IsID(id) && mine(id, hostID) {
+			own = append(own, id)
+		}
+	}
+	newestFirst(own)
+	kept := map[string]bool{}
+	if len(own) > 0 {
+		kept[own[0]] = true
+	}
+	for _, rule := range []struct {
+		n    int
+		span func(time.Time) string
+	}{
+		{k.Hourly, func(t time.Time) string { return t.Format("2006010215") }},
+		{k.Daily, func(t time.Time) string { return t.Format("20060102") }},
+		{k.Weekly, func(t time.Time) string { y, w := t.ISOWeek(); return fmt.Sprint(y, " ", w) }},
+	} {
+		last := ""
+		for _, id := range own {
+			at, err := time.Parse("20060102T150405", id[:15])
+			if err != nil {
+				kept[id] = true // no time: nobody knows how old it is
+				continue
+			}
+			if span := rule.span(at); rule.n > 0 && span != last {
+				last, kept[id] = span, true
+				rule.n--
+			}
+		}
+	}
+	for _, id := range own {
+		if !kept[id] {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
