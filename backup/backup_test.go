@@ -40,7 +40,9 @@ func source(t *testing.T) backup.Source {
 	}
 	at := noon
 	return backup.Source{
-		Copy:  func(_ context.Context, to string) error { return os.WriteFile(to, []byte(strings.Repeat("rows ", 10_000)), 0o600) },
+		Copy: func(_ context.Context, to string) error {
+			return os.WriteFile(to, []byte(strings.Repeat("rows ", 10_000)), 0o600)
+		},
 		Facts: func(context.Context, string) (backup.Facts, error) { return facts, nil },
 		Dir:   dir, Files: []string{"host-id", "tls", "acme"}, Work: t.TempDir(),
 		HostID: hostA, Version: "test", Now: func() time.Time { at = at.Add(time.Second); return at },

@@ -54,6 +54,7 @@ type Census struct {
 	Instances map[State]int64
 	Images    map[ImageState]int64
 	Problems  map[Kind]map[Code]int64
+	Orphans   map[OrphanKind]int64 // on the hosts and in no row
 	// Heartbeats is when the guests of each host, by its name, were last looked
 	// at. Usage is proven up to then.
 	Heartbeats map[string]time.Time
@@ -89,6 +90,14 @@ type LinkStats struct {
 	Connections int // that are open, the watching one included
 	Calls       int // under way
 	Dialed      int64
+}
+
+// BackupStats is what the scheduled backups came to.
+type BackupStats struct {
+	Last     time.Time // the newest that is kept; zero: none is known
+	Failed   bool      // the last try
+	Failures int64     // since the start
+	Bytes    int64     // of the newest
 }
 
 // LedgerStats is the state of the usage ledger.

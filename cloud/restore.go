@@ -14,12 +14,17 @@ type OrphanKind string
 // The kinds of orphan.
 const (
 	OrphanGuest   OrphanKind = "guest"   // a domain with lodge's mark
-	OrphanVolume  OrphanKind = "volume"  // files in lodge's folder of disks
-	OrphanSeed    OrphanKind = "seed"    // .
-	OrphanImage   OrphanKind = "image"   // .
+	OrphanVolume  OrphanKind = "volume"  // a disk in lodge's folder
+	OrphanSeed    OrphanKind = "seed"    // a cloud-init seed there
+	OrphanImage   OrphanKind = "image"   // an image there
 	OrphanNetwork OrphanKind = "network" // a network of lodge's
 	OrphanPort    OrphanKind = "port"    // a fixed lease on one of them
 )
+
+// OrphanKinds are all of them.
+func OrphanKinds() []OrphanKind {
+	return []OrphanKind{OrphanGuest, OrphanVolume, OrphanSeed, OrphanImage, OrphanNetwork, OrphanPort}
+}
 
 // Orphan is something of lodge's on a host that the database does not know: what
 // was made after the backup that the database was restored from, most often.

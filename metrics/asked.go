@@ -13,7 +13,10 @@ import (
 const askFor = 10 * time.Second
 
 // asked is what the parts of lodge are asked at each scrape.
-type asked struct{ Sources }
+type asked struct {
+	Sources
+	begun time.Time
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("lodge_"+name, help, labels, nil)
@@ -67,6 +70,13 @@ var (
 
 	spans       = desc("trace_spans_total", "Spans, by what became of them: sent, failed (the collector did not take them) or dropped (too many waited).", "result")
 	spansQueued = desc("trace_spans_queued", "Spans that wait to be sent.")
+
+	orphans = desc("orphans", "Things of lodge's on the hosts that the database does not know; lodge leaves them alone.", "kind")
+
+	backupAge      = desc("backup_age_seconds", "Age of the newest backup; since the start when there is none.")
+	backupFailed   = desc("backup_failed", "1 while the last try to make a backup failed.")
+	backupFailures = desc("backup_failures_total", "Backups that failed.")
+	backupBytes    = desc("backup_bytes", "Size of the newest backup.")
 
 	diskFree = desc("disk_free_bytes", "Space for lodge on the file system of the data directory.")
 	diskSize = desc("disk_size_bytes", "Size of the file system of the data directory.")
@@ -122,6 +132,17 @@ func (a *asked) Collect(out chan<- prometheus.Metric) {
 		sum(spans, float64(s.Dropped), "dropped")
 		put(spansQueued, float64(s.Waiting))
 	}
+	if a.Backups != nil {
+		s := a.Backups()
+		last := s.Last
+		if last.IsZero() {
+			last = a.begun
+		}
+		put(backupAge, a.Now().Sub(last).Seconds())
+		put(backupFailed, map[bool]float64{true: 1}[s.Failed])
+		sum(backupFailures, float64(s.Failures))
+		put(backupBytes, float64(s.Bytes))
+	}
 	if a.Disk != nil {
 		if free, size, err := a.Disk(); a.told("disk", err) {
 			put(diskFree, float64(free))
@@ -152,6 +173,9 @@ func (a *asked) census(put func(*prometheus.Desc, float64, ...string)) {
 	}
 	for _, s := range cloud.ImageStates() {
 		put(images, float64(c.Images[s]), string(s))
+	}
+	for _, kind := range cloud.OrphanKinds() {
+		put(orphans, float64(c.Orphans[kind]), string(kind))
 	}
 	for kind, codes := range c.Problems {
 		for code, n := range codes {

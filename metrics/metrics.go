@@ -27,10 +27,12 @@ type Sources struct {
 	// Verified is when the ledger was last verified, zero for never, and how much
 	// was wrong.
 	Verified func() (at time.Time, wrong int64)
-	Traces   func() cloud.TraceStats               // nil: there are none
-	Disk     func() (free, size uint64, err error) // of the data directory, bytes
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Backups is nil when none are scheduled.
+	Backups func() cloud.BackupStats
+	Traces  func() cloud.TraceStats               // nil: there are none
+	Disk    func() (free, size uint64, err error) // of the data directory, bytes
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Build is which lodged counts.
@@ -72,7 +74,7 @@ func New(now func() time.Time, b Build) *Metrics {
 
 // Handler answers scrapes. What cannot be asked is left out, and logged.
 func (m *Metrics) Handler(s Sources) http.Handler {
-	m.registry.MustRegister(&asked{s})
+	m.registry.MustRegister(&asked{s, m.now()})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 20 * time.Second, ErrorHandling: promhttp.ContinueOnError,
 	})

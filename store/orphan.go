@@ -78,60 +78,71 @@ func sameOrphans(was, found []cloud.Orphan) bool {
 	})
 }
 
-// orphansIn finds what no row is about, in the order of the table.
+// orphansIn finds what no row is about, in the order of the table. It reads the
+// rows that are not gone from their indexes, and asks for others one by one.
 func orphansIn(s source, now time.Time, seen cloud.HostSight) (out []cloud.Orphan, err error) {
+	since := stamp(now.Add(-orphanPatience))
 	known := map[string]map[string]bool{}
-	for kind, query := range knownQueries {
-		ids, err := collect(s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, query, stamp(now.Add(-orphanPatience)))
+	for table, query := range map[string]string{
+		"instance": `SELECT id FROM instance WHERE gone_at IS NULL`,
+		"volume":   `SELECT id FROM volume WHERE gone_at IS NULL`,
+		"image":    `SELECT id FROM image WHERE gone_at IS NULL`,
+		"network":  `SELECT id FROM network WHERE gone_at IS NULL`,
+		"port":     `SELECT mac FROM port WHERE deleted_at IS NULL UNION ALL SELECT mac FROM port WHERE deleted_at > ?`,
+	} {
+		var args []any
+		if table == "port" {
+			args = append(args, since)
+		}
+		ids, err := collect(s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, query, args...)
 		if err != nil {
 			return nil, err
 		}
-		known[kind] = make(map[string]bool, len(ids))
+		known[table] = make(map[string]bool, len(ids))
 		for _, id := range ids {
-			known[kind][id] = true
+			known[table][id] = true
+		}
+	}
+	// add takes an orphan unless its row has just gone.
+	add := func(table string, o cloud.Orphan) {
+		if err != nil || known[table][o.ID] {
+			return
+		}
+		went := false
+		if table != "port" {
+			went, err = exists(s, `SELECT 1 FROM `+table+` WHERE id = ? AND gone_at > ?`, o.ID, since)
+		}
+		if !went {
+			out = append(out, o)
 		}
 	}
 	for id, g := range seen.Guests {
-		if !g.Foreign && !known["instance"][id] {
-			out = append(out, cloud.Orphan{Kind: cloud.OrphanGuest, ID: id, State: g.State})
+		if !g.Foreign {
+			add("instance", cloud.Orphan{Kind: cloud.OrphanGuest, ID: id, State: g.State})
 		}
 	}
 	for key, disk := range seen.Disks {
-		kind, table := cloud.OrphanKind(key.Kind), string(key.Kind)
+		table := string(key.Kind)
 		if key.Kind == cloud.DiskSeed {
 			table = "instance"
 		}
-		if !known[table][key.ID] {
-			out = append(out, cloud.Orphan{Kind: kind, ID: key.ID, Path: disk.Path})
-		}
+		add(table, cloud.Orphan{Kind: cloud.OrphanKind(key.Kind), ID: key.ID, Path: disk.Path})
 	}
 	for id, n := range seen.Networks {
-		if !known["network"][id] {
-			out = append(out, cloud.Orphan{Kind: cloud.OrphanNetwork, ID: id})
-		}
+		add("network", cloud.Orphan{Kind: cloud.OrphanNetwork, ID: id})
 		for mac, p := range n.Ports {
-			if !known["port"][mac] {
-				out = append(out, cloud.Orphan{Kind: cloud.OrphanPort, ID: mac, NetworkID: id, Address: p.Address})
-			}
+			add("port", cloud.Orphan{Kind: cloud.OrphanPort, ID: mac, NetworkID: id, Address: p.Address})
 		}
 	}
 	slices.SortFunc(out, func(a, b cloud.Orphan) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
-	return out, nil
+	return out, err
 }
 
 // orphanPatience is how long a row that is gone still counts: the look began
 // before it went, and removals of networks follow those of their ports.
 const orphanPatience = 5 * time.Minute
-
-var knownQueries = map[string]string{
-	"instance": `SELECT id FROM instance WHERE gone_at IS NULL OR gone_at > ?`,
-	"volume":   `SELECT id FROM volume WHERE gone_at IS NULL OR gone_at > ?`,
-	"image":    `SELECT id FROM image WHERE gone_at IS NULL OR gone_at > ?`,
-	"network":  `SELECT id FROM network WHERE gone_at IS NULL OR gone_at > ?`,
-	"port":     `SELECT mac FROM port WHERE deleted_at IS NULL OR deleted_at > ?`,
-}
 
 // keepOrphans makes the rows what was found, and tells of what is new.
 func (t *tx) keepOrphans(hostID string, found []cloud.Orphan) error {

@@ -62,6 +62,18 @@ func lastRestore(s source) (r cloud.Restore, found bool, err error) {
 	return r, true, json.Unmarshal([]byte(report), &r.Report)
 }
 
+// RecordBackup tells of a backup that was made, or, with a why, of one that was
+// not.
+func (d *DB) RecordBackup(ctx context.Context, hostID string, now time.Time, id, why string) error {
+	return d.write(ctx, now, reconciler, "record backup", func(t *tx) error {
+		typ, message := "host.backup", "The backup "+id+" was made."
+		if why != "" {
+			typ, message = "host.backup_failed", "No backup was made: "+why
+		}
+		return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: hostID}, "", typ, message, nil)
+	})
+}
+
 // refuseUnadopted keeps new things out of a restored database until it is known
 // what is on the host: an address that seems to be free may be in use there.
 func (t *tx) refuseUnadopted() error {

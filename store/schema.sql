@@ -1628,3 +1628,5 @@ CREATE TABLE orphan (
 );
 
 CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';
+
+CREATE INDEX port_ended ON port (deleted_at) WHERE deleted_at IS NOT NULL;

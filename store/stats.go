@@ -17,6 +17,7 @@ func (d *DB) Census(ctx context.Context) (cloud.Census, error) {
 		Images:     map[cloud.ImageState]int64{},
 		Problems:   map[cloud.Kind]map[cloud.Code]int64{},
 		Heartbeats: map[string]time.Time{},
+		Orphans:    map[cloud.OrphanKind]int64{},
 	}
 	if err := ctx.Err(); err != nil {
 		return c, fail("census", err)
@@ -43,6 +44,13 @@ func (d *DB) Census(ctx context.Context) (cloud.Census, error) {
 		for _, g := range groups {
 			count(&c, kind, g)
 		}
+	}
+	strays, err := collect(s, scanGroup, `SELECT kind, '', COUNT(*) FROM orphan GROUP BY 1`)
+	if err != nil {
+		return c, fail("census of orphans", err)
+	}
+	for _, g := range strays {
+		c.Orphans[cloud.OrphanKind(g.state)] = g.count
 	}
 	all, err := hosts(s)
 	if err != nil {

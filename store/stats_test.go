@@ -27,6 +27,9 @@ func TestACensusCountsWhatIsThere(t *testing.T) {
 	w.must(w.Heartbeat(ctx, hostID, w.later(time.Minute)))
 	w.must(w.RecordHostProblem(ctx, hostID, w.now, &cloud.Problem{Code: cloud.CodeHypervisor, Message: "No answer.", Since: w.now}))
 
+	stray := id("stray")
+	w.must(w.RecordOrphans(ctx, hostID, w.now, cloud.HostSight{Guests: map[string]cloud.Guest{stray: {ID: stray, State: cloud.GuestRunning}}}))
+
 	got, err := w.Census(ctx)
 	w.must(err)
 	want := cloud.Census{
@@ -37,6 +40,7 @@ func TestACensusCountsWhatIsThere(t *testing.T) {
 			cloud.KindInstance: {cloud.CodeDiskMissing: 1, cloud.CodeHypervisor: 2},
 			cloud.KindHost:     {cloud.CodeHypervisor: 1},
 		},
+		Orphans:    map[cloud.OrphanKind]int64{cloud.OrphanGuest: 1},
 		Heartbeats: map[string]time.Time{"rack1": noon.Add(time.Minute)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -54,6 +54,7 @@ type flags struct {
 	networkPool   string
 
 	oidc          oidcFlags
+	backup        backupFlags
 	invoice       cloud.InvoiceTerms
 	sink          string
 	sinkToken     string
@@ -65,6 +66,7 @@ type flags struct {
 
 func command() *cobra.Command {
 	var f flags
+	var check bool
 	cmd := &cobra.Command{
 		Use:   "lodged",
 		Short: "The lodge daemon: keeps this host's guests as their tenants want them",
@@ -83,6 +85,9 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if check {
+				return runDoctor(cmd.Context(), cmd.OutOrStdout(), "text", checks(&f), f.sim)
+			}
 			d, err := daemon.Open(cfg)
 			if err != nil {
 				return err
@@ -91,8 +96,9 @@ func command() *cobra.Command {
 		},
 	}
 	f.register(cmd.PersistentFlags())
+	cmd.Flags().BoolVar(&check, "check", false, "do not start: look at the host and try an upgrade of the database on a copy, as doctor does")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
-	cmd.AddCommand(doctorCommand(&f), &cobra.Command{
+	cmd.AddCommand(doctorCommand(&f), backupCommand(&f), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
 	})
@@ -139,6 +145,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.sinkToken, "usage-sink-token-file", "", "file with the bearer token that it is shown, read again each time")
 	fs.IntVar(&f.sinkBatch, "usage-sink-batch", 100, "events in one request; 1 for each by itself, in structured mode")
 	f.oidc.register(fs)
+	f.backup.register(fs)
 }
 
 // read takes the command line and what the config file adds to it.
@@ -216,6 +223,9 @@ func (f *flags) daemon() (daemon.Config, error) {
 		reserved = 0
 	}
 	cfg.VCPURatio, cfg.MemoryRatio, cfg.ReservedMiB = f.vcpuRatio, f.memoryRatio, int(reserved>>20)
+	if cfg.Backups, err = f.backup.config(f.configFile()); err != nil {
+		return daemon.Config{}, err
+	}
 	if cfg.OIDC, err = f.oidc.config(); err != nil {
 		return daemon.Config{}, err
 	}

@@ -43,6 +43,14 @@ func readConfig(path string, flags *pflag.FlagSet) error {
 	return nil
 }
 
+// configFile is the config file that is read.
+func (f *flags) configFile() string {
+	if f.config != "" {
+		return f.config
+	}
+	return defaultConfig
+}
+
 // settings reads a config file; one that only has comments sets nothing.
 func settings(b []byte) (map[string]any, error) {
 	var doc any

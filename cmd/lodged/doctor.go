@@ -53,7 +53,7 @@ func doctorCommand(f *flags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check whether this host can run guests, and say what to do",
-		Long: "doctor looks at everything lodged leans on and changes nothing. Run it as root to see all of it.\n" +
+		Long: "doctor looks at everything lodged leans on and changes nothing; an upgrade of the database it tries on a copy. Run it as root to see all of it.\n" +
 			"It takes lodged's own flags and config file, so that it looks at the same places.\n" +
 			"The exit code is 1 when a check fails; warnings do not count.",
 		Example: "  sudo lodged doctor\n  lodged doctor --sim\n  sudo lodged doctor -o json",
@@ -85,6 +85,7 @@ func checks(f *flags) []check {
 		{"data dir", true, func(context.Context) finding { return judgeDataDir(probeDataDir(f.dataDir, f.sim)) }},
 		{"disk space", true, func(context.Context) finding { return judgeDisk(probeDisk(f.dataDir)) }},
 		{"lock", true, func(context.Context) finding { return judgeLock(probeLock(f.dataDir, f.socket)) }},
+		{"database", false, func(ctx context.Context) finding { return judgeDatabase(probeDatabase(ctx, f.dataDir)) }},
 		{"group", false, func(context.Context) finding { return judgeGroup(probeGroup()) }},
 		{"libvirt", false, func(ctx context.Context) finding {
 			lv = probeLibvirt(ctx, f.libvirtURI)

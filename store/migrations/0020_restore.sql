@@ -22,3 +22,6 @@ CREATE TABLE orphan (
   PRIMARY KEY (host_id, kind, id)
 );
 CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';
+
+-- Ports that went a moment ago are no orphans yet.
+CREATE INDEX port_ended ON port (deleted_at) WHERE deleted_at IS NOT NULL;

@@ -27,6 +27,9 @@ func (d *Daemon) act(ctx context.Context, begin <-chan struct{}) *sync.WaitGroup
 	}
 	late((&meter.Keeper{Purse: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
 	late((&timetable.Runner{Board: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
+	if d.backups != nil {
+		all.Go(func() { d.backups.Run(ctx) })
+	}
 	all.Go(func() {
 		(&notify.Sender{
 			Outbox: d.db, Poster: fetch.New(fetch.Options{Allow: d.cfg.WebhookAllow}),

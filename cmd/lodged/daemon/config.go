@@ -45,6 +45,8 @@ type Config struct {
 	SinkTokenFile string
 	SinkBatch     int
 
+	Backups Backups
+
 	VCPURatio   float64 // vCPUs promised for each CPU
 	MemoryRatio float64 // memory promised, as a multiple of what is not reserved
 	ReservedMiB int     // memory that is not for guests
@@ -66,6 +68,15 @@ type Config struct {
 	NewID  func() string
 	Log    *slog.Logger
 	Out    io.Writer // what is said once and is for no log
+}
+
+// database is the path of the database. A pretend host has one of another name,
+// which starts anew each time.
+func (c Config) database() string {
+	if c.Sim {
+		return c.path("sim.db")
+	}
+	return c.path("lodge.db")
 }
 
 func (c Config) path(elem ...string) string {

@@ -17,6 +17,7 @@ import (
 	"lodge/api"
 	"lodge/api/wire"
 	"lodge/auth"
+	"lodge/backup"
 	"lodge/cert"
 	"lodge/cloud"
 	"lodge/export"
@@ -44,6 +45,7 @@ type Daemon struct {
 	signOn   api.SignOn // nil: no identity provider
 	watched  watched
 	sink     *export.Sender // nil: nobody gets closed hours
+	backups  *backup.Runner // nil: none are scheduled
 
 	clock    *timekeeper // nil: the time is what the configuration says
 	started  time.Time
@@ -85,6 +87,10 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if d.lock, err = lockDir(cfg.path("lodged.lock")); err != nil {
 		return nil, err
 	}
+	if err := refuseHalfRestore(cfg); err != nil {
+		return nil, err
+	}
+	sweepWork(cfg)
 	if err := refuseLostDatabase(cfg); err != nil {
 		return nil, err
 	}
@@ -128,6 +134,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if d.sink, err = d.openSink(hostID); err != nil {
 		return nil, err
 	}
+	if d.backups, err = d.openBackups(hostID); err != nil {
+		return nil, err
+	}
 	if err := d.watched.open(d); err != nil {
 		return nil, err
 	}
@@ -155,10 +164,10 @@ func Open(cfg Config) (_ *Daemon, err error) {
 // database is the path of the database. A pretend host forgets everything when
 // its lodged ends, so its database, which has a name of its own, starts anew.
 func (d *Daemon) database() string {
+	path := d.cfg.database()
 	if !d.cfg.Sim {
-		return d.cfg.path("lodge.db")
+		return path
 	}
-	path := d.cfg.path("sim.db")
 	for _, tail := range []string{"", "-wal", "-shm"} {
 		_ = os.Remove(path + tail) // what cannot be removed cannot be opened either
 	}

@@ -49,7 +49,7 @@ func (w *watched) open(d *Daemon) error {
 	from := metrics.Sources{
 		Census: d.db.Census, Store: d.db.Stats, Loop: d.loop.Stats, Link: d.host.link,
 		Disk:   func() (free, size uint64, err error) { return diskSpace(cfg.DataDir) },
-		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Rate: func(ctx context.Context) (float64, error) { return rate.now(ctx, d.db, cfg.Now()) },
+		Ledger: d.db.LedgerStats, Sink: d.sinkState(), Backups: d.backupStats(), Rate: func(ctx context.Context) (float64, error) { return rate.now(ctx, d.db, cfg.Now()) },
 		Acts:     func(ctx context.Context) (cloud.ActStats, error) { return d.db.ActStats(ctx, cfg.Now()) },
 		Verified: w.proof.last,
 		Now:      cfg.Now, Log: cfg.Log,

@@ -1423,4 +1423,5 @@ BEGIN
   SELECT RAISE(ABORT, 'usage_sink: it only goes forward');
 END;
 CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';
+CREATE INDEX port_ended ON port (deleted_at) WHERE deleted_at IS NOT NULL;
 COMMIT;

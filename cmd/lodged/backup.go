@@ -1,0 +1,296 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"filippo.io/age"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"lodge/backup"
+	"lodge/cmd/lodged/daemon"
+)
+
+// backupTool is what the backup commands share.
+type backupTool struct {
+	f        *flags
+	output   string
+	identity string
+}
+
+func backupCommand(f *flags) *cobra.Command {
+	b := &backupTool{f: f}
+	cmd := &cobra.Command{
+		Use:   "backup",
+		Short: "Make, list, check and restore backups of lodge's own state",
+		Long: "A backup has the database and the few files beside it that a fresh machine needs to go on; it has no disks of\n" +
+			"guests. These commands take lodged's own flags and config file. All but restore work beside a running lodged.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVarP(&b.output, "output", "o", "text", "text or json")
+	cmd.AddCommand(b.create(), b.list(), b.show(), b.verify(), b.delete(), b.restore(), b.report())
+	return cmd
+}
+
+// open reads the flags and opens the place.
+func (b *backupTool) open(cmd *cobra.Command) (cfg daemon.Config, p backup.Place, err error) {
+	if cfg, err = b.config(cmd); err != nil {
+		return cfg, nil, err
+	}
+	p, err = cfg.OpenBackups()
+	return cfg, p, err
+}
+
+func (b *backupTool) config(cmd *cobra.Command) (cfg daemon.Config, err error) {
+	if b.output != "text" && b.output != "json" {
+		return cfg, fmt.Errorf("-o %q: use text or json", b.output)
+	}
+	if err := b.f.read(cmd.Flags()); err != nil {
+		return cfg, err
+	}
+	return b.f.daemon()
+}
+
+func (b *backupTool) withIdentity(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&b.identity, "identity", "", "file with the identity of age that opens encrypted backups")
+	return cmd
+}
+
+func (b *backupTool) keys() ([]age.Identity, error) {
+	if b.identity == "" {
+		return nil, nil
+	}
+	return backup.ReadIdentities(b.identity)
+}
+
+func (b *backupTool) print(w io.Writer, v any, text func(io.Writer)) error {
+	if b.output == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	text(t)
+	return t.Flush()
+}
+
+func (b *backupTool) create() *cobra.Command {
+	return &cobra.Command{
+		Use: "create", Short: "Make a backup now", Example: "  lodged backup create --backup-to /srv/backups", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := cfg.BackupSource()
+			if err != nil {
+				return err
+			}
+			m, err := backup.Make(cmd.Context(), p, s)
+			if err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), m, func(w io.Writer) { show(w, m) })
+		},
+	}
+}
+
+func (b *backupTool) list() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the backups, newest first", Example: "  lodged backup list", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			ids, err := p.List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, broken := []backup.Manifest{}, 0
+			for _, id := range ids {
+				m, err := p.Manifest(cmd.Context(), id)
+				if err != nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "lodged: %s\n", sentence(err))
+					broken++
+					continue
+				}
+				all = append(all, m)
+			}
+			err = b.print(cmd.OutOrStdout(), all, func(w io.Writer) {
+				fmt.Fprintln(w, "ID\tTAKEN\tSIZE\tINSTANCES\tSCHEMA\tVERSION\tENCRYPTED")
+				for _, m := range all {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%t\n", m.ID, m.TakenAt.Format(time.RFC3339), units.BytesSize(float64(m.Archive.Size)), m.Instances, m.Schema, m.Version, m.Encrypted)
+				}
+			})
+			if err == nil && broken > 0 {
+				err = fmt.Errorf("%d backups cannot be read", broken)
+			}
+			return err
+		},
+	}
+}
+
+func (b *backupTool) show() *cobra.Command {
+	return &cobra.Command{
+		Use: "show BACKUP", Short: "Show what a backup has; latest is the newest", Example: "  lodged backup show latest", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			m, err := backup.Find(cmd.Context(), p, args[0])
+			if err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), m, func(w io.Writer) { show(w, m) })
+		},
+	}
+}
+
+func show(w io.Writer, m backup.Manifest) {
+	fmt.Fprintf(w, "ID\t%s\nTaken\t%s\nHost\t%s\nVersion\t%s\nSchema\t%d\nInstances\t%d\nLedger\t%d:%s\nArchive\t%s, %s\nSHA-256\t%s\nEncrypted\t%t\n",
+		m.ID, m.TakenAt.Format(time.RFC3339), m.HostID, m.Version, m.Schema, m.Instances, m.Links, m.Head,
+		m.Archive.Name, units.BytesSize(float64(m.Archive.Size)), m.Archive.SHA256, m.Encrypted)
+	for _, f := range m.Files {
+		fmt.Fprintf(w, "File\t%s, %s\n", f.Name, units.BytesSize(float64(f.Size)))
+	}
+}
+
+func (b *backupTool) verify() *cobra.Command {
+	return b.withIdentity(&cobra.Command{
+		Use: "verify BACKUP", Short: "Read a backup to its end and say what is wrong with it",
+		Long: "verify reads all of a backup: hashes and sizes, SQLite's own checks, references between rows, and the usage ledger, which\n" +
+			"is computed again. What is wrong is named, and the exit code is 1. Of an encrypted backup without --identity only\n" +
+			"the bytes are compared.",
+		Example: "  lodged backup verify latest", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			keys, err := b.keys()
+			if err != nil {
+				return err
+			}
+			m, err := backup.Find(cmd.Context(), p, args[0])
+			if err != nil {
+				return err
+			}
+			wrong, sealed, err := backup.Verify(cmd.Context(), p, m, keys, workDir(cfg), daemon.JudgeDatabase)
+			if err != nil {
+				return err
+			}
+			out := struct {
+				ID     string   `json:"id"`
+				OK     bool     `json:"ok"`
+				Sealed bool     `json:"sealed"`
+				Wrong  []string `json:"wrong"`
+			}{m.ID, len(wrong) == 0, sealed, append([]string{}, wrong...)}
+			err = b.print(cmd.OutOrStdout(), out, func(w io.Writer) {
+				switch {
+				case len(wrong) > 0:
+					for _, s := range wrong {
+						fmt.Fprintln(w, s)
+					}
+				case sealed:
+					fmt.Fprintf(w, "The bytes of %s are those that were kept. What is in them was not read: give --identity.\n", m.ID)
+				default:
+					fmt.Fprintf(w, "%s is whole: files, database, references and ledger.\n", m.ID)
+				}
+			})
+			if err == nil && len(wrong) > 0 {
+				err = fmt.Errorf("the backup %s is not whole: %d things are wrong", m.ID, len(wrong))
+			}
+			return err
+		},
+	})
+}
+
+func (b *backupTool) delete() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete BACKUP", Aliases: []string{"rm"}, Short: "Delete a backup", Example: "  lodged backup delete 20261122T120000000Z-0b9a7c31", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			if args[0] == "latest" {
+				return fmt.Errorf("name the backup to delete by its id")
+			}
+			if err := p.Delete(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "The backup %s is deleted.\n", args[0]) })
+		},
+	}
+}
+
+func (b *backupTool) restore() *cobra.Command {
+	var replace bool
+	cmd := b.withIdentity(&cobra.Command{
+		Use: "restore BACKUP", Short: "Put a backup into the data dir, while no lodged runs there; latest is the newest",
+		Long: "restore checks a backup, moves what the data dir has aside, and puts the backup in its place. At its next start lodged first\n" +
+			"compares it with the host: guests that run are taken over as they are, nothing that the backup does not know is touched,\n" +
+			"and `lodged backup report` says what was found.",
+		Example: "  systemctl stop lodged\n  lodged backup restore latest --replace\n  systemctl start lodged\n  lodged backup report", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, p, err := b.open(cmd)
+			if err != nil {
+				return err
+			}
+			if cfg.Sim {
+				return fmt.Errorf("a pretend host forgets everything at its end, so there is nothing to restore to")
+			}
+			keys, err := b.keys()
+			if err != nil {
+				return err
+			}
+			m, err := backup.Find(cmd.Context(), p, args[0])
+			if err != nil {
+				return err
+			}
+			r, err := daemon.Restore(cmd.Context(), cfg, p, m, keys, replace)
+			if err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), r, func(w io.Writer) {
+				fmt.Fprintf(w, "Restored\t%s, %s old, with %d instances\n", m.ID, r.Age, m.Instances)
+				for _, f := range r.Files {
+					fmt.Fprintf(w, "File\t%s\n", f)
+				}
+				if r.Aside != "" {
+					fmt.Fprintf(w, "Before\tkept in %s\n", r.Aside)
+				}
+				fmt.Fprintln(w, "Lost\twhat was asked for, made, changed or invoiced since; tokens that were revoked since are good again")
+				fmt.Fprintln(w, "Next\tstart lodged, then run `lodged backup report`")
+			})
+		},
+	})
+	cmd.Flags().BoolVar(&replace, "replace", false, "move the database that is there aside")
+	return cmd
+}
+
+func (b *backupTool) report() *cobra.Command {
+	return &cobra.Command{
+		Use: "report", Short: "Say what the last restore found on the host, and what there is that lodge does not know",
+		Example: "  lodged backup report", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := b.config(cmd)
+			if err != nil {
+				return err
+			}
+			a, err := daemon.ReadAftermath(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), aftermathJSON(a), func(w io.Writer) { writeAftermath(w, a) })
+		},
+	}
+}

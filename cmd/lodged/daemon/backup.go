@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"lodge/backup"
+	"lodge/cloud"
+	"lodge/meter"
+	"lodge/store"
+	"lodge/timetable"
+)
+
+// Backups is where backups are kept and how.
+type Backups struct {
+	To          string // a folder, or s3:https://host/bucket/prefix; "" nowhere
+	Credentials string // file with the keys of a bucket; "" as the AWS tools do
+	Schedule    string // five fields of cron, UTC; "" none
+	Keep        backup.Keep
+	Recipient   age.Recipient // nil: not encrypted
+	Config      string        // the config file, which goes in too; "" none
+}
+
+// ConfigCopy is the name of the config file in a backup and after a restore: it is
+// for a person to put where it belongs.
+const ConfigCopy = "lodged.yaml.restored"
+
+// backedUp are the files and folders of the data dir that a fresh machine needs;
+// leftOut are the others. A test holds them against what a daemon makes.
+var (
+	backedUp = []string{"host-id", "tls", "acme", "oidc.key"}
+	leftOut  = []string{"lodge.db", "lodge.db-wal", "lodge.db-shm", "sim.db", "sim.db-wal", "sim.db-shm", "lodged.lock", "lodge.sock", "disks", "console"}
+)
+
+// OpenBackups opens the place of the backups.
+func (c Config) OpenBackups() (backup.Place, error) {
+	if c.Backups.To == "" {
+		return nil, cloud.Errorf(cloud.CodeInvalid, "No place for backups is set; give --backup-to a folder or s3:https://host/bucket/prefix.")
+	}
+	return backup.OpenPlace(c.Backups.To, backup.Options{Credentials: c.Backups.Credentials})
+}
+
+// BackupSource is what a backup of this data dir is made of. A daemon may run on
+// it or not.
+func (c Config) BackupSource() (backup.Source, error) {
+	id, err := os.ReadFile(c.path("host-id"))
+	if err != nil {
+		return backup.Source{}, fmt.Errorf("host id: %w", err)
+	}
+	s := backup.Source{
+		Copy: func(ctx context.Context, to string) error { return store.Copy(ctx, c.database(), to) },
+		Facts: func(ctx context.Context, path string) (backup.Facts, error) {
+			f, err := store.Inspect(ctx, path)
+			return backup.Facts{Schema: f.Schema, Instances: f.Instances, Links: f.Links, Head: f.Head}, err
+		},
+		Dir: c.DataDir, Files: backedUp, Work: c.DataDir,
+		HostID: strings.TrimSpace(string(id)), Version: c.Version, Now: c.Now, To: c.Backups.Recipient,
+	}
+	if c.Backups.Config != "" {
+		s.Extra = []backup.Input{{Name: ConfigCopy, Path: c.Backups.Config}}
+	}
+	return s, nil
+}
+
+// JudgeDatabase reads a copy of a database whole: SQLite's checks, and the ledger
+// computed again. The copy is brought up to date for that.
+func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.Facts, err error) {
+	facts, err := store.Inspect(ctx, path)
+	if err != nil {
+		return nil, f, err
+	}
+	f = backup.Facts{Schema: facts.Schema, Instances: facts.Instances, Links: facts.Links, Head: facts.Head}
+	if wrong, err = store.Check(ctx, path); err != nil || len(wrong) > 0 {
+		return wrong, f, err
+	}
+	err = store.ReadCopy(ctx, path, func(l cloud.Ledger) error {
+		report, err := meter.Verify(l)
+		for _, finding := range report.Findings {
+			wrong = append(wrong, fmt.Sprintf("ledger, %s: %s (row %d of %s)", finding.Check, finding.Message, finding.Row, finding.Table))
+		}
+		return err
+	})
+	return wrong, f, err
+}
+
+// openBackups makes the runner of the schedule; nil when there is none.
+func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
+	b := d.cfg.Backups
+	if b.Schedule == "" {
+		return nil, nil
+	}
+	p, err := d.cfg.OpenBackups()
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.cfg.BackupSource()
+	if err != nil {
+		return nil, err
+	}
+	next, err := BackupTimes(b.Schedule)
+	if err != nil {
+		return nil, err
+	}
+	return &backup.Runner{
+		Place: p, Source: s, Keep: b.Keep, Next: next, Now: d.cfg.Now, Log: d.cfg.Log,
+		Told: func(ctx context.Context, m backup.Manifest, err error) {
+			why := ""
+			if err != nil {
+				why = err.Error()
+			}
+			if err := d.db.RecordBackup(ctx, hostID, d.cfg.Now(), m.ID, why); err != nil {
+				d.cfg.Log.Error("record a backup", "err", err)
+			}
+		},
+	}, nil
+}
+
+// BackupTimes reads the schedule of backups.
+func BackupTimes(text string) (func(time.Time) time.Time, error) {
+	times, err := timetable.Read(cloud.Schedule{Start: text, Stop: text, Zone: "UTC"})
+	if err != nil {
+		return nil, fmt.Errorf("--backup-schedule %q: use five fields of cron in UTC, as '0 * * * *'", text)
+	}
+	return func(after time.Time) time.Time { at, _ := times.Next(after); return at }, nil
+}
+
+// backupStats is for scrapes; nil when no backups are scheduled.
+func (d *Daemon) backupStats() func() cloud.BackupStats {
+	if d.backups == nil {
+		return nil
+	}
+	return func() cloud.BackupStats {
+		st := d.backups.State()
+		return cloud.BackupStats{Last: st.Last, Failures: st.Failures, Failed: !st.Failed.IsZero(), Bytes: st.Bytes}
+	}
+}

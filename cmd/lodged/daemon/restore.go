@@ -1,0 +1,209 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+
+	"lodge/backup"
+	"lodge/cloud"
+	"lodge/store"
+)
+
+// restoring is a file that is in the data dir while a restore puts things into
+// place: no lodged starts then.
+const restoring = "restoring"
+
+// Restored is what a restore has done.
+type Restored struct {
+	Manifest backup.Manifest `json:"manifest"`
+	Files    []string        `json:"files"`           // put into the data dir
+	Aside    string          `json:"aside,omitempty"` // where what was there before is kept
+	Age      string          `json:"age"`             // of the backup
+}
+
+// Restore puts a backup into the data dir. No lodged may run there. The backup is
+// checked whole before anything is touched, and what was there before is moved
+// aside and never removed. Killed at any moment it can be run again.
+func Restore(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest, keys []age.Identity, replace bool) (r Restored, err error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
+		return r, fmt.Errorf("make the data dir: %w", err)
+	}
+	lock, err := lockDir(cfg.path("lodged.lock"))
+	if err != nil {
+		return r, err
+	}
+	defer lock.Close()
+	begun := there(cfg.path(restoring))
+	if !replace && !begun && there(cfg.path("lodge.db")) {
+		return r, fmt.Errorf("%s has a database; --replace moves it aside and restores", cfg.DataDir)
+	}
+	work, err := backup.Scratch(cfg.DataDir)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	if err := stage(ctx, cfg, p, m, keys, work); err != nil {
+		return r, err
+	}
+	now := cfg.Now()
+	r.Manifest, r.Age = m, now.Sub(m.TakenAt).Round(time.Second).String()
+	if err := errors.Join(touch(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
+		return r, err
+	}
+	aside := cfg.path("replaced-" + now.UTC().Format("20060102T150405.000Z"))
+	for _, tail := range []string{"", "-wal", "-shm"} {
+		// The log of the old database must not meet the new one.
+		if err := setAside(cfg, "lodge.db"+tail, aside, &r); err != nil {
+			return r, err
+		}
+	}
+	for _, f := range m.Files {
+		if f.Name == backup.Database {
+			continue
+		}
+		if err := putInPlace(cfg, work, f.Name, aside, &r); err != nil {
+			return r, err
+		}
+	}
+	if err := putInPlace(cfg, work, backup.Database, aside, &r); err != nil {
+		return r, err
+	}
+	if err := errors.Join(syncFolder(cfg.DataDir), os.Remove(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
+		return r, fmt.Errorf("end the restore: %w", err)
+	}
+	return r, nil
+}
+
+// stage unpacks and checks a backup in a folder of its own, and writes into its
+// database that it is one.
+func stage(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest, keys []age.Identity, work string) error {
+	wrong, err := backup.Unpack(ctx, p, m, keys, work)
+	if err != nil {
+		return err
+	}
+	db := filepath.Join(work, backup.Database)
+	if len(wrong) == 0 {
+		if wrong, err = store.Check(ctx, db); err != nil {
+			return err
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("the backup %s is not whole, and nothing was changed: %s", m.ID, wrong[0])
+	}
+	return store.MarkCopy(ctx, db, cfg.Now(), m.ID, m.TakenAt)
+}
+
+// setAside moves what has a name in the data dir to the folder of what was there.
+func setAside(cfg Config, name, aside string, r *Restored) error {
+	from, to := cfg.path(filepath.FromSlash(name)), filepath.Join(aside, filepath.FromSlash(name))
+	if !there(from) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("move aside what was there: %w", err)
+	}
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("move aside what was there: %w", err)
+	}
+	r.Aside = aside
+	return nil
+}
+
+func putInPlace(cfg Config, work, name, aside string, r *Restored) error {
+	if err := setAside(cfg, name, aside, r); err != nil {
+		return err
+	}
+	to := cfg.path(filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("restore %s: %w", name, err)
+	}
+	if err := os.Rename(filepath.Join(work, filepath.FromSlash(name)), to); err != nil {
+		return fmt.Errorf("restore %s: %w", name, err)
+	}
+	r.Files = append(r.Files, name)
+	return syncFolder(filepath.Dir(to))
+}
+
+func there(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && (info.IsDir() || info.Size() > 0 || filepath.Base(path) == restoring)
+}
+
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// refuseHalfRestore keeps a daemon from a data dir that a restore has not
+// finished.
+func refuseHalfRestore(cfg Config) error {
+	_, err := os.Lstat(cfg.path(restoring))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("a restore was begun in %s and did not end; run `lodged backup restore` again", cfg.DataDir)
+}
+
+// Aftermath is what became of the last restore, as the database has it.
+type Aftermath struct {
+	Restore cloud.Restore
+	Found   bool
+	Orphans []cloud.Orphan
+}
+
+// ReadAftermath reads it from a copy of the database, so that a lodged may run.
+func ReadAftermath(ctx context.Context, cfg Config) (a Aftermath, err error) {
+	work, err := backup.Scratch(cfg.DataDir)
+	if err != nil {
+		return a, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	copied := filepath.Join(work, backup.Database)
+	if err := store.Copy(ctx, cfg.database(), copied); err != nil {
+		return a, err
+	}
+	db, err := store.Open(copied)
+	if err != nil {
+		return a, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if a.Restore, a.Found, err = db.Restored(ctx); err != nil {
+		return a, err
+	}
+	a.Orphans, err = db.Orphans(ctx, cloud.Caller{Operator: true, Via: "backup"})
+	return a, err
+}
+
+// sweepWork removes what a killed backup or restore has left of its work.
+func sweepWork(cfg Config) {
+	left, err := filepath.Glob(cfg.path(".backup-work-*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		// One that somebody works in is young: a copy is made in seconds.
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil && time.Since(time.Unix(st.Mtim.Unix())) > time.Hour {
+			_ = os.RemoveAll(path)
+		}
+	}
+}

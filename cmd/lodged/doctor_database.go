@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lodge/store"
+)
+
+type databaseFacts struct {
+	path   string
+	absent bool
+	size   int64
+	ran    []store.Migration // by a start of this lodged, tried on a copy
+	wrong  []string          // what the copy then had
+	err    error
+}
+
+// probeDatabase tries the migrations of a start on a copy.
+func probeDatabase(ctx context.Context, dir string) databaseFacts {
+	d := databaseFacts{path: filepath.Join(dir, "lodge.db")}
+	info, err := os.Stat(d.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		d.absent = true
+		return d
+	}
+	if d.err = err; err != nil {
+		return d
+	}
+	d.size = info.Size()
+	d.ran, d.wrong, d.err = store.Rehearse(ctx, d.path, dir)
+	return d
+}
+
+func judgeDatabase(d databaseFacts) finding {
+	names := make([]string, len(d.ran))
+	for i, m := range d.ran {
+		names[i] = m.Name
+	}
+	switch {
+	case d.absent:
+		return ok("There is no database yet; the first start makes %s.", d.path)
+	case errors.Is(d.err, fs.ErrPermission):
+		return unseen("The database " + d.path)
+	case d.err != nil && len(names) > 0:
+		return fail(fmt.Sprintf("The upgrade of a copy of the database failed: %s", sentence(d.err)), "Stay with the lodged that you have; the database is as it was. Free some space, or report this.")
+	case d.err != nil:
+		return fail(sentence(d.err), "Nothing was changed. `lodged backup restore` brings a backup back.")
+	case len(d.wrong) > 0:
+		return fail(fmt.Sprintf("A copy of the database has faults after its upgrade: %s.", d.wrong[0]), "Stay with the lodged that you have; the database is as it was. Report this.")
+	case len(names) == 0:
+		return ok("The database %s is up to date (%s).", d.path, iec(d.size))
+	}
+	return ok("This lodged upgrades the database (%s) by %s when it starts; a copy passed, and the start keeps one.", iec(d.size), strings.Join(names, ", "))
+}
