@@ -214,7 +214,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 	}
 	for name, bad := range map[string][]byte{
 		"a path out of the folder": change(func(m *backup.Manifest) { m.Files[1].Name = "../../etc/passwd" }),
-		"another backup's":         change(func(m *backup.Manifest) { m.ID = backup.NewID(noon, hostB) }),
+		"another backup's":         change(func(m *backup.Manifest) { m.ID = backup.NewID(noon, hostB, true) }),
 		"a newer format":           change(func(m *backup.Manifest) { m.Format = 2 }),
 		"half of one":              text[:40],
 	} {
@@ -265,7 +265,7 @@ func TestABackupForARecipient(t *testing.T) {
 func TestAKilledBackupIsNone(t *testing.T) {
 	if dir := os.Getenv("LODGE_BACKUP_KILL"); dir != "" {
 		s := source(t)
-		err := place(t, dir).Put(ctx, backup.NewID(noon, hostA), func(w io.Writer) (backup.Manifest, error) {
+		err := place(t, dir).Put(ctx, backup.NewID(noon, hostA, true), func(w io.Writer) (backup.Manifest, error) {
 			_, _ = w.Write(make([]byte, 1<<20))
 			fmt.Println("half")
 			time.Sleep(time.Minute)
@@ -312,7 +312,7 @@ func TestTheRunnerMakesKeepsAndTells(t *testing.T) {
 	dir := t.TempDir()
 	s := source(t)
 	now := noon
-	s.Now = func() time.Time { return now }
+	s.Now, s.Scheduled = func() time.Time { return now }, true
 	fail := false
 	copies := s.Copy
 	s.Copy = func(ctx context.Context, to string) error {

@@ -125,7 +125,7 @@ func TestABucketTakesManyParts(t *testing.T) {
 func TestABucketListsNoHalfBackup(t *testing.T) {
 	where, c := s3(t)
 	p := place(t, where)
-	id := backup.NewID(noon, hostA)
+	id := backup.NewID(noon, hostA, true)
 	err := p.Put(ctx, id, func(w io.Writer) (backup.Manifest, error) {
 		_, err := w.Write(make([]byte, 40<<20))
 		return backup.Manifest{}, errors.Join(err, errors.New("the database went away"))
@@ -133,12 +133,12 @@ func TestABucketListsNoHalfBackup(t *testing.T) {
 	if err == nil {
 		t.Fatal("it was kept")
 	}
-	lost := backup.NewID(noon.Add(time.Second), hostA)
+	lost := backup.NewID(noon.Add(time.Second), hostA, true)
 	if _, err := c.PutObject(ctx, "backups", "rack/one/"+lost+"/data", bytes.NewReader([]byte("x")), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	core := minio.Core{Client: c}
-	half := backup.NewID(noon.Add(2*time.Second), hostA)
+	half := backup.NewID(noon.Add(2*time.Second), hostA, true)
 	upload, err := core.NewMultipartUpload(ctx, "backups", "rack/one/"+half+"/data", minio.PutObjectOptions{})
 	if err != nil {
 		t.Fatal(err)

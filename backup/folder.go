@@ -163,7 +163,7 @@ func (f folder) Sweep(_ context.Context, hostID string, now time.Time) (n int, e
 
 // mine reports whether a backup is of the host.
 func mine(id, hostID string) bool {
-	_, host, _ := strings.Cut(id, "-")
+	_, host, _ := strings.Cut(strings.TrimSuffix(id, bySchedule), "-")
 	return host == fmt.Sprintf("%.8s", hostID)
 }
 

@@ -37,12 +37,13 @@ func ReadKeep(text string) (k Keep, err error) {
 	return k, nil
 }
 
-// Expired are the backups of a host that nothing keeps, by their names. The newest
-// one always stays, and so does what is of another host. It is pure.
+// Expired are the scheduled backups of a host that nothing keeps, by their names.
+// The newest one always stays, and so does what a person has made and what is of
+// another host. It is pure.
 func (k Keep) Expired(ids []string, hostID string) (out []string) {
 	var own []string
 	for _, id := range ids {
-		if IsID(id) && mine(id, hostID) {
+		if IsID(id) && mine(id, hostID) && strings.HasSuffix(id, bySchedule) {
 			own = append(own, id)
 		}
 	}

@@ -14,20 +14,21 @@ func TestRetentionKeepsTheNewestOfEachSpan(t *testing.T) {
 	end := time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC) // a Sunday
 	var ids []string
 	for h := range 24 * 60 {
-		ids = append(ids, backup.NewID(end.Add(-time.Duration(h)*time.Hour), hostA), backup.NewID(end.Add(-time.Duration(h)*time.Hour-20*time.Minute), hostA))
+		ids = append(ids, backup.NewID(end.Add(-time.Duration(h)*time.Hour), hostA, true), backup.NewID(end.Add(-time.Duration(h)*time.Hour-20*time.Minute), hostA, true))
 	}
-	other := backup.NewID(end.AddDate(-1, 0, 0), hostB)
-	ids = append(ids, other, "notes.txt")
+	other := backup.NewID(end.AddDate(-1, 0, 0), hostB, true)
+	byHand := backup.NewID(end.AddDate(-2, 0, 0), hostA, false)
+	ids = append(ids, other, byHand, "notes.txt")
 	gone := backup.Keep{Hourly: 3, Daily: 2, Weekly: 3}.Expired(ids, hostA)
 	left := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(gone, id) })
 	slices.Sort(left)
 	want := []string{
-		"20261108T233000000Z-aaaaaaaa", // the week before the last, its Sunday
-		"20261115T233000000Z-aaaaaaaa", // the last week
-		"20261121T233000000Z-aaaaaaaa", // yesterday
-		"20261122T163000000Z-aaaaaaaa", "20261122T173000000Z-aaaaaaaa",
-		"20261122T183000000Z-aaaaaaaa", // this hour, day and week
-		other, "notes.txt",
+		"20261108T233000000Z-aaaaaaaa-scheduled", // the week before the last, its Sunday
+		"20261115T233000000Z-aaaaaaaa-scheduled", // the last week
+		"20261121T233000000Z-aaaaaaaa-scheduled", // yesterday
+		"20261122T163000000Z-aaaaaaaa-scheduled", "20261122T173000000Z-aaaaaaaa-scheduled",
+		"20261122T183000000Z-aaaaaaaa-scheduled", // this hour, day and week
+		other, byHand, "notes.txt",
 	}
 	slices.Sort(want)
 	if !slices.Equal(left, want) {

@@ -41,6 +41,7 @@ type Source struct {
 	Work string
 
 	HostID, Version string
+	Scheduled       bool // retention removes it, once it is too many
 	Now             func() time.Time
 	// To seals the archive; nil: it is not encrypted.
 	To age.Recipient
@@ -63,7 +64,7 @@ func Make(ctx context.Context, p Place, s Source) (m Manifest, err error) {
 		return m, err
 	}
 	m = Manifest{
-		Format: format, ID: NewID(at, s.HostID), TakenAt: at.UTC(), HostID: s.HostID, Version: s.Version,
+		Format: format, ID: NewID(at, s.HostID, s.Scheduled), TakenAt: at.UTC(), HostID: s.HostID, Version: s.Version,
 		Schema: facts.Schema, Instances: facts.Instances, Links: facts.Links, Head: hex.EncodeToString(facts.Head[:]),
 	}
 	inputs, err := s.inputs(copied)

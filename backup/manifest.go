@@ -46,13 +46,20 @@ const (
 	maxManifest = 1 << 20
 )
 
-// NewID names a backup so that names sort by time and tell the host.
-func NewID(at time.Time, hostID string) string {
+// NewID names a backup so that names sort by time, tell the host, and which ones
+// the schedule has made.
+func NewID(at time.Time, hostID string, scheduled bool) string {
 	at = at.UTC()
-	return fmt.Sprintf("%s%03dZ-%.8s", at.Format("20060102T150405"), at.Nanosecond()/1e6, hostID)
+	id := fmt.Sprintf("%s%03dZ-%.8s", at.Format("20060102T150405"), at.Nanosecond()/1e6, hostID)
+	if scheduled {
+		id += bySchedule
+	}
+	return id
 }
 
-var idForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{9}Z-[0-9a-f]{1,8}$`)
+const bySchedule = "-scheduled"
+
+var idForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{9}Z-[0-9a-f]{1,8}(-scheduled)?$`)
 
 // IsID reports whether a text is the name of a backup. What is no name never
 // becomes part of a path.

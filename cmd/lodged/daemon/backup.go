@@ -106,6 +106,7 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Scheduled = true
 	return &backup.Runner{
 		Place: p, Source: s, Keep: b.Keep, Next: next, Now: d.cfg.Now, Log: d.cfg.Log,
 		Told: func(ctx context.Context, m backup.Manifest, err error) {
