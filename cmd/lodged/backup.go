@@ -234,32 +234,35 @@ func (b *backupTool) delete() *cobra.Command {
 
 func (b *backupTool) restore() *cobra.Command {
 	var replace bool
+	var database string
 	cmd := b.withIdentity(&cobra.Command{
-		Use: "restore BACKUP", Short: "Put a backup into the data dir, while no lodged runs there; latest is the newest",
+		Use: "restore [BACKUP]", Short: "Put a backup into the data dir, while no lodged runs there; latest is the newest",
 		Long: "restore checks a backup, moves what the data dir has aside, and puts the backup in its place. At its next start lodged first\n" +
 			"compares it with the host: guests that run are taken over as they are, nothing that the backup does not know is touched,\n" +
 			"and `lodged backup report` says what was found.",
-		Example: "  systemctl stop lodged\n  lodged backup restore latest --replace\n  systemctl start lodged\n  lodged backup report", Args: cobra.ExactArgs(1),
+		Example: "  systemctl stop lodged\n  lodged backup restore latest --replace\n  systemctl start lodged\n  lodged backup report\n  lodged backup restore --replace --database /srv/from-litestream.db", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, p, err := b.open(cmd)
+			if (database == "") == (len(args) == 0) {
+				return fmt.Errorf("name a backup, or a --database")
+			}
+			cfg, err := b.config(cmd)
 			if err != nil {
 				return err
 			}
 			if cfg.Sim {
 				return fmt.Errorf("a pretend host forgets everything at its end, so there is nothing to restore to")
 			}
-			keys, err := b.keys()
+			from := daemon.Origin{Database: database}
+			if database == "" {
+				if from, err = b.origin(cmd, cfg, args[0]); err != nil {
+					return err
+				}
+			}
+			r, err := daemon.Restore(cmd.Context(), cfg, from, replace)
 			if err != nil {
 				return err
 			}
-			m, err := backup.Find(cmd.Context(), p, args[0])
-			if err != nil {
-				return err
-			}
-			r, err := daemon.Restore(cmd.Context(), cfg, p, m, keys, replace)
-			if err != nil {
-				return err
-			}
+			m := r.Manifest
 			return b.print(cmd.OutOrStdout(), r, func(w io.Writer) {
 				fmt.Fprintf(w, "Restored\t%s, %s old, with %d instances\n", m.ID, r.Age, m.Instances)
 				for _, f := range r.Files {
@@ -273,8 +276,21 @@ func (b *backupTool) restore() *cobra.Command {
 			})
 		},
 	})
+	cmd.Flags().StringVar(&database, "database", "", "a database file that something else has kept, as Litestream, in place of a backup")
 	cmd.Flags().BoolVar(&replace, "replace", false, "move the database that is there aside")
 	return cmd
+}
+
+// origin finds a backup in its place.
+func (b *backupTool) origin(cmd *cobra.Command, cfg daemon.Config, name string) (from daemon.Origin, err error) {
+	if from.Place, err = cfg.OpenBackups(); err != nil {
+		return from, err
+	}
+	if from.Keys, err = b.keys(); err != nil {
+		return from, err
+	}
+	from.Manifest, err = backup.Find(cmd.Context(), from.Place, name)
+	return from, err
 }
 
 func (b *backupTool) report() *cobra.Command {

@@ -29,10 +29,19 @@ type Restored struct {
 	Age      string          `json:"age"`             // of the backup
 }
 
+// Origin is what is restored: a backup, or a database file that something else,
+// as Litestream, has kept.
+type Origin struct {
+	Place    backup.Place
+	Manifest backup.Manifest
+	Keys     []age.Identity // for an encrypted backup
+	Database string         // "" for a backup
+}
+
 // Restore puts a backup into the data dir. No lodged may run there. The backup is
 // checked whole before anything is touched, and what was there before is moved
 // aside and never removed. Killed at any moment it can be run again.
-func Restore(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest, keys []age.Identity, replace bool) (r Restored, err error) {
+func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restored, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return r, fmt.Errorf("make the data dir: %w", err)
 	}
@@ -50,7 +59,8 @@ func Restore(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest,
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	if err := stage(ctx, cfg, p, m, keys, work); err != nil {
+	m, err := o.stage(ctx, cfg, work)
+	if err != nil {
 		return r, err
 	}
 	now := cfg.Now()
@@ -82,23 +92,45 @@ func Restore(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest,
 	return r, nil
 }
 
-// stage unpacks and checks a backup in a folder of its own, and writes into its
-// database that it is one.
-func stage(ctx context.Context, cfg Config, p backup.Place, m backup.Manifest, keys []age.Identity, work string) error {
-	wrong, err := backup.Unpack(ctx, p, m, keys, work)
-	if err != nil {
-		return err
-	}
+// stage unpacks and checks what is restored in a folder of its own, and writes into
+// its database that it is that.
+func (o Origin) stage(ctx context.Context, cfg Config, work string) (m backup.Manifest, err error) {
+	var wrong []string
 	db := filepath.Join(work, backup.Database)
-	if len(wrong) == 0 {
-		if wrong, err = store.Check(ctx, db); err != nil {
-			return err
-		}
+	if m = o.Manifest; o.Database == "" {
+		wrong, err = backup.Unpack(ctx, o.Place, m, o.Keys, work)
+	} else {
+		m, err = copyDatabase(ctx, o.Database, db)
+	}
+	if err == nil && len(wrong) == 0 {
+		wrong, err = store.Check(ctx, db)
+	}
+	if err != nil {
+		return m, err
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("the backup %s is not whole, and nothing was changed: %s", m.ID, wrong[0])
+		return m, fmt.Errorf("the backup %s is not whole, and nothing was changed: %s", m.ID, wrong[0])
 	}
-	return store.MarkCopy(ctx, db, cfg.Now(), m.ID, m.TakenAt)
+	return m, store.MarkCopy(ctx, db, cfg.Now(), m.ID, m.TakenAt)
+}
+
+// copyDatabase makes a database file a backup of nothing else.
+func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err error) {
+	info, err := os.Stat(from)
+	if err != nil {
+		return m, err
+	}
+	if err := store.Copy(ctx, from, to); err != nil {
+		return m, err
+	}
+	f, err := store.Inspect(ctx, to)
+	if err == nil && f.Schema == 0 {
+		err = fmt.Errorf("%s is not a database of lodge", from)
+	}
+	return backup.Manifest{
+		ID: filepath.Base(from), TakenAt: info.ModTime().UTC(), Schema: f.Schema, Instances: f.Instances,
+		Files: []backup.File{{Name: backup.Database, Size: info.Size()}},
+	}, err
 }
 
 // setAside moves what has a name in the data dir to the folder of what was there.
