@@ -22,6 +22,7 @@ import (
 
 	"lodge/api/client"
 	"lodge/api/wire"
+	"lodge/backup"
 	"lodge/traces/sink"
 )
 
@@ -96,6 +97,7 @@ var families = []string{
 	"lodge_store_commits_total", "lodge_store_database_bytes", "lodge_store_wal_bytes", "lodge_store_writer_waits_total",
 	"lodge_store_writer_wait_seconds_total", "lodge_disk_free_bytes", "lodge_disk_size_bytes",
 	"lodge_trace_spans_total", "lodge_trace_spans_queued",
+	"lodge_orphans", "lodge_backup_age_seconds", "lodge_backup_failed", "lodge_backup_failures_total", "lodge_backup_bytes",
 	"go_goroutines", "process_resident_memory_bytes",
 }
 
@@ -103,6 +105,7 @@ func TestMetricsOfARunningDaemon(t *testing.T) {
 	s := start(t, t.TempDir(), func(c *Config) {
 		c.MetricsListen, c.OTLPEndpoint = "127.0.0.1:0", sink.New(t).URL
 		c.Sink, c.SinkBatch = "http://127.0.0.1:1/", 10
+		c.Backups = Backups{To: filepath.Join(t.TempDir(), "backups"), Schedule: "0 0 1 1 *", Keep: backup.Keep{Daily: 1}}
 	})
 	c := s.operatorClient()
 	in := s.running(c, "secret-name")
