@@ -3,7 +3,6 @@ package backup
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -116,7 +115,10 @@ func (b bucket) Put(ctx context.Context, id string, write func(io.Writer) (Manif
 	_, err := b.client.PutObject(ctx, b.name, key, r, -1, minio.PutObjectOptions{PartSize: partBytes, ContentType: "application/octet-stream"})
 	r.CloseWithError(err)
 	got := <-done
-	if err = errors.Join(got.err, err); err != nil {
+	if err == nil { // else it is the same error, or what came of it
+		err = got.err
+	}
+	if err != nil {
 		return b.undo(ctx, id, said("send a backup", "", err))
 	}
 	text, err := got.m.encode()

@@ -231,7 +231,8 @@ func alerts(t *testing.T) []string {
 }
 
 func TestMetricsShowWhatIsAmiss(t *testing.T) {
-	l := newLab(t, "--otlp-endpoint", sink.New(t).URL, "--usage-sink", sink.New(t).URL+"/usage")
+	l := newLab(t, "--otlp-endpoint", sink.New(t).URL, "--usage-sink", sink.New(t).URL+"/usage",
+		"--backup-to", scratch(t), "--backup-schedule", "0 * * * *")
 	l.importTiny()
 	id := l.tiny("a")
 	lag := func(s scraped) float64 {

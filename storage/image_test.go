@@ -188,6 +188,38 @@ func TestTwoImportsOfOneImageDoNotMix(t *testing.T) {
 	}
 }
 
+// A database from a backup may have an image as still to be fetched on which
+// guests rest by now.
+func TestAnImageThatIsThereIsNeverWrittenOver(t *testing.T) {
+	p, dir := local(t, storage.Options{})
+	img := cloud.Image{Meta: cloud.Meta{ID: id(1)}}
+	disk := rawBytes(2 << 20)
+	first, err := p.ImportImage(context.Background(), img, bytes.NewReader(disk), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "image-"+id(1)+".raw")
+	was, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := p.ImportImage(context.Background(), img, bytes.NewReader(disk), nil)
+	if err != nil || again != first {
+		t.Errorf("the same bytes: %+v, %v", again, err)
+	}
+	other := bytes.Clone(disk)
+	other[1<<20] ^= 1
+	_, err = p.ImportImage(context.Background(), img, bytes.NewReader(other), nil)
+	wantCode(t, err, cloud.CodeInUse)
+	is, err := os.Stat(path)
+	if err != nil || !os.SameFile(was, is) {
+		t.Errorf("the file is another one: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".import-*")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
 func TestAHalfMadeVolumeIsPartialUnlessAWholeOneIsThere(t *testing.T) {
 	p, dir := local(t, storage.Options{})
 	overlay := header(backing(filepath.Join(dir, "image-"+id(9)+".qcow2")))
