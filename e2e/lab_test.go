@@ -114,7 +114,7 @@ func (l *lab) spawn() error {
 	}
 	defer log.Close()
 	args := append([]string{"--data-dir", l.dir, "--socket", l.socket, "--log-level", "debug", "--sweep", "5s"}, l.flags...)
-	words := append(append(slices.Clone(l.as), l.lodged()), args...)
+	words := append(append(slices.Clone(l.as), l.executable()), args...)
 	daemon := exec.Command(words[0], words[1:]...)
 	daemon.Stdout, daemon.Stderr, daemon.Env = log, log, append(os.Environ(), l.env...)
 	if err := daemon.Start(); err != nil {
@@ -141,9 +141,9 @@ func (l *lab) start() {
 	})
 }
 
-// lodged is the program: a copy in the lab for one that is no root, who may not
+// executable is the program: a copy in the lab for one that is no root, who may not
 // reach the build's.
-func (l *lab) lodged() string {
+func (l *lab) executable() string {
 	if len(l.as) == 0 {
 		return bin(cmp.Or(l.program, "lodged"))
 	}

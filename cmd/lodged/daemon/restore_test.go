@@ -45,7 +45,7 @@ func closedHours(t *testing.T, db *store.DB) closed {
 			return err
 		}
 		return l.Hours(func(h cloud.UsageHour) error {
-			for _, e := range meter.HourEvents(h, byTenant[h.TenantID]) {
+			for _, e := range meter.HourEvents(h, cloud.HourContent{Intervals: byTenant[h.TenantID]}) {
 				if d, ok := e.Data.(meter.HourData); ok {
 					d.ClosedAt = "" // when it was closed, which is now
 					e.Data = d

@@ -20,6 +20,9 @@ INSERT INTO "schema_migrations" VALUES (13, '0013_invoice');
 INSERT INTO "schema_migrations" VALUES (14, '0014_budget');
 INSERT INTO "schema_migrations" VALUES (15, '0015_schedule');
 INSERT INTO "schema_migrations" VALUES (16, '0016_export');
+INSERT INTO "schema_migrations" VALUES (17, '0017_ledger_cost');
+INSERT INTO "schema_migrations" VALUES (18, '0018_provable');
+INSERT INTO "schema_migrations" VALUES (19, '0019_webhook_secret');
 INSERT INTO "schema_migrations" VALUES (20, '0020_restore');
 CREATE TABLE tenant (
   id         TEXT    NOT NULL PRIMARY KEY,
@@ -640,7 +643,7 @@ CREATE TABLE invoice (
   hours_seq   BIGINT  NOT NULL,
   head_n      BIGINT  NOT NULL,
   head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
-  created_at  BIGINT  NOT NULL,
+  created_at  BIGINT  NOT NULL, next_interval BIGINT,
   UNIQUE (tenant_id, month)
 );
 CREATE TABLE invoice_line (
@@ -672,7 +675,7 @@ CREATE TABLE webhook (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, old_secret BLOB CHECK (length(old_secret) BETWEEN 24 AND 64), old_until BIGINT CHECK ((old_until IS NULL) = (old_secret IS NULL)));
 CREATE TABLE budget (
   id          TEXT    NOT NULL PRIMARY KEY,
   tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
@@ -687,7 +690,7 @@ CREATE TABLE budget (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, deleted_at BIGINT);
 CREATE TABLE budget_crossing (
   budget_id  TEXT    NOT NULL REFERENCES budget (id) ON DELETE CASCADE,
   tenant_id  TEXT    NOT NULL,
@@ -739,7 +742,7 @@ CREATE TABLE schedule (
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL,
   revision    BIGINT  NOT NULL DEFAULT 1
-);
+, deleted_at BIGINT);
 CREATE TABLE schedule_rest (
   seq         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   schedule_id TEXT    NOT NULL REFERENCES schedule (id) ON DELETE CASCADE,
@@ -754,6 +757,10 @@ CREATE TABLE usage_sink (
   sent      BIGINT  NOT NULL DEFAULT 0,
   sent_at   BIGINT
 ) WITHOUT ROWID;
+CREATE TABLE usage_bytes (
+  from_hour BIGINT NOT NULL CHECK (from_hour % 3600000 = 0)
+);
+INSERT INTO "usage_bytes" VALUES (0);
 CREATE TABLE restore (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
   backup_id   TEXT    NOT NULL CHECK (backup_id <> ''),
@@ -817,21 +824,6 @@ CREATE INDEX event_by_tenant ON event (tenant_id, seq);
 CREATE INDEX event_by_subject ON event (subject_id, seq);
 CREATE UNIQUE INDEX usage_interval_open ON usage_interval (resource_id, slot, meter) WHERE ended_at IS NULL;
 CREATE INDEX usage_interval_by_slot ON usage_interval (resource_id, slot, meter, started_at);
-CREATE INDEX usage_interval_by_tenant ON usage_interval (tenant_id, started_at);
-CREATE TRIGGER usage_interval_no_overlap
-BEFORE INSERT ON usage_interval
-WHEN EXISTS (
-  SELECT 1
-  FROM usage_interval u
-  WHERE u.resource_id = NEW.resource_id
-    AND u.slot = NEW.slot
-    AND u.meter = NEW.meter
-    AND (u.ended_at IS NULL OR u.ended_at > NEW.started_at)
-    AND (NEW.ended_at IS NULL OR u.started_at < NEW.ended_at)
-)
-BEGIN
-  SELECT RAISE(ABORT, 'usage_interval: overlaps an interval of the same meter');
-END;
 CREATE TRIGGER usage_interval_close_once
 BEFORE UPDATE ON usage_interval
 WHEN OLD.ended_at IS NOT NULL
@@ -1150,8 +1142,6 @@ BEFORE DELETE ON usage_seal
 BEGIN
   SELECT RAISE(ABORT, 'usage_seal: rows stay');
 END;
-CREATE INDEX usage_interval_by_end ON usage_interval (ended_at, started_at);
-CREATE INDEX usage_interval_open_by_tenant ON usage_interval (tenant_id) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX usage_traffic_by_slot ON usage_traffic (resource_id, slot, meter, ended_at);
 CREATE INDEX usage_traffic_by_tenant ON usage_traffic (tenant_id, ended_at);
 CREATE TRIGGER usage_traffic_in_order
@@ -1422,6 +1412,59 @@ WHEN NEW.hour_seq < OLD.hour_seq
 BEGIN
   SELECT RAISE(ABORT, 'usage_sink: it only goes forward');
 END;
+CREATE INDEX usage_interval_by_tenant ON usage_interval (tenant_id, ended_at, started_at);
+CREATE TRIGGER usage_interval_no_overlap
+BEFORE INSERT ON usage_interval
+WHEN EXISTS (
+  SELECT 1
+  FROM usage_interval u
+  WHERE u.resource_id = NEW.resource_id
+    AND u.slot = NEW.slot
+    AND u.meter = NEW.meter
+    AND u.started_at >= NEW.started_at
+    AND u.started_at < COALESCE(NEW.ended_at, 9223372036854775807)
+)
+OR EXISTS (
+  SELECT 1
+  FROM (
+    SELECT u.ended_at
+    FROM usage_interval u
+    WHERE u.resource_id = NEW.resource_id
+      AND u.slot = NEW.slot
+      AND u.meter = NEW.meter
+      AND u.started_at < NEW.started_at
+    ORDER BY u.started_at DESC
+    LIMIT 1
+  ) p
+  WHERE p.ended_at IS NULL
+    OR p.ended_at > NEW.started_at
+)
+BEGIN
+  SELECT RAISE(ABORT, 'usage_interval: overlaps an interval of the same meter');
+END;
+CREATE TRIGGER usage_bytes_no_insert
+BEFORE INSERT ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+CREATE TRIGGER usage_bytes_no_update
+BEFORE UPDATE ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+CREATE TRIGGER usage_bytes_no_delete
+BEFORE DELETE ON usage_bytes
+BEGIN
+  SELECT RAISE(ABORT, 'usage_bytes: rows stay');
+END;
+CREATE TRIGGER usage_traffic_of_an_hour
+BEFORE INSERT ON usage_traffic
+WHEN NEW.started_at / 3600000 <> (NEW.ended_at - 1) / 3600000
+BEGIN
+  SELECT RAISE(ABORT, 'usage_traffic: of more than one hour');
+END;
+CREATE INDEX usage_traffic_by_end ON usage_traffic (ended_at, tenant_id);
+CREATE INDEX webhook_delivery_given_up ON webhook_delivery (given_up_at) WHERE given_up_at IS NOT NULL;
 CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';
 CREATE INDEX port_ended ON port (deleted_at) WHERE deleted_at IS NOT NULL;
 COMMIT;
