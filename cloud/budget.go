@@ -115,10 +115,16 @@ type BudgetState struct {
 	Spent    string    // so far
 	Forecast string    // for the whole period; "" without an end
 	Reached  []bool    // of each threshold
-	// Next is when the next threshold will be reached if nothing changes, in whole
-	// seconds, never later than it is; zero: it is not known to be.
+	// Next is the first millisecond at which the next threshold is reached if nothing
+	// changes; zero: it is not known to be.
 	Next          time.Time
 	NextThreshold int // which, when Next is not zero
+}
+
+// BudgetMark is how far somebody has read what can change what a budget pays for.
+type BudgetMark struct {
+	Event   int64 // sequence number of the last event
+	Traffic int64 // of the last row of bytes
 }
 
 // JudgeBudget says where a budget stands. It is a pure function.

@@ -1,9 +1,6 @@
 package meter
 
 import (
-	"cmp"
-	"math/big"
-	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -18,31 +15,23 @@ const budgetHorizon = 40 * 24 * time.Hour
 // JudgeBudget says where a budget stands at an instant, and when it will reach its
 // next threshold if nothing changes: what runs goes on, at the prices that the
 // book has for then. The crossing is not looked for in steps: between two changes
-// of a rate the cost grows evenly, so it is computed.
+// of a rate the cost grows evenly, so it is computed, and then put to the very
+// millisecond by what the cost is there.
 func JudgeBudget(b cloud.Budget, u cloud.BudgetUsage, now time.Time) cloud.BudgetState {
 	now = now.UTC()
 	s := cloud.BudgetState{Reached: make([]bool, len(b.Thresholds))}
 	s.From, s.To = b.Of(now)
-	end := s.To
-	if end.IsZero() {
-		end = cloud.Hour(now.Add(budgetHorizon))
+	p := purse{from: now.UnixMilli(), in: Input{Intervals: u.Intervals, Facts: u.Facts, Traffic: u.Traffic, Prices: u.Prices, Discounts: u.Discounts, From: s.From, To: s.To}}
+	if s.To.IsZero() {
+		p.in.To = cloud.Hour(now.Add(budgetHorizon))
 	}
-	in := Input{Intervals: u.Intervals, Facts: u.Facts, Traffic: u.Traffic, Prices: u.Prices, Discounts: u.Discounts, From: s.From, To: end, Now: now}
-	var labels cloud.Selector
 	if b.Selector != "" {
-		labels, _ = cloud.ParseSelector(b.Selector) // it was checked when it was written
+		p.labels, _ = cloud.ParseSelector(b.Selector) // it was checked when it was written
 	}
-	spent := decimal.Zero
-	for c := range Fitting(Charges(in), labels) {
-		spent = spent.Add(c.Cost())
-	}
+	spent := p.spent(now.UnixMilli())
 	s.Spent = spent.String()
-	in.Now = end
-	forecast, path := decimal.Zero, newPath(spent, now)
-	for c := range Fitting(Charges(in), labels) {
-		forecast = forecast.Add(c.Cost())
-		path.add(c)
-	}
+	path := newPath(spent, now)
+	forecast := p.charges(p.in.To.UnixMilli(), path.add)
 	if !s.To.IsZero() {
 		s.Forecast = forecast.String()
 	}
@@ -50,102 +39,77 @@ func JudgeBudget(b cloud.Budget, u cloud.BudgetUsage, now time.Time) cloud.Budge
 	if err != nil {
 		return s
 	}
-	path.sort()
+	var next decimal.Decimal // the limit that is reached first: the lowest that is not
+	nearest := -1
 	for i, t := range b.Thresholds {
 		limit := amount.Mul(decimal.New(int64(t.Percent), -2))
-		if t.On == cloud.BudgetForecast {
+		switch {
+		case t.On == cloud.BudgetForecast:
 			s.Reached[i] = forecast.Cmp(limit) >= 0
-			continue
-		}
-		at, reaches := path.reaches(limit)
-		if !reaches {
-			continue
-		}
-		if at = at.Truncate(time.Second); !at.After(now) {
+		case spent.Cmp(limit) >= 0:
 			s.Reached[i] = true
-		} else if s.Next.IsZero() || at.Before(s.Next) {
-			s.Next, s.NextThreshold = at, i
+		case forecast.Cmp(limit) >= 0 && (nearest < 0 || limit.LessThan(next)):
+			nearest, next = i, limit
 		}
+	}
+	if nearest >= 0 {
+		s.Next, s.NextThreshold = time.UnixMilli(p.reaches(next, path.reaches(next))).UTC(), nearest
 	}
 	return s
 }
 
-// path is how a cost grows from an instant on: evenly between its bends.
-type path struct {
-	from  int64
-	start *big.Int // cost at from
-	bends []bend
+// purse is what a budget pays for.
+type purse struct {
+	in     Input
+	labels cloud.Selector
+	from   int64 // milliseconds: the instant that it is looked at
 }
 
-// bend is where a rate changes or a cost is added at once.
-type bend struct {
-	at   int64
-	rate *big.Int // change, per millisecond
-	jump *big.Int
-}
+// spent is what is paid for at an instant. It never falls from one to a later one.
+func (p *purse) spent(at int64) decimal.Decimal { return p.charges(at, func(Charge) {}) }
 
-// pathPlaces is the number of decimal places that a path counts in: more than a
-// cost has, so that only rates are rounded, and those down. pathError is more than
-// that can add up to.
-const pathPlaces = 40
-
-var pathError = big.NewInt(1_000_000_000_000_000_000)
-
-// inPath is a cost in units of a path.
-func inPath(d decimal.Decimal) *big.Int { return d.Shift(pathPlaces).BigInt() }
-
-func newPath(spent decimal.Decimal, now time.Time) *path {
-	return &path{from: now.UnixMilli(), start: inPath(spent)}
-}
-
-// add adds what a charge costs behind the beginning of the path.
-func (p *path) add(c Charge) {
-	a, b := c.From.UnixMilli(), c.To.UnixMilli()
-	if b <= p.from {
-		return
+func (p *purse) charges(at int64, tell func(Charge)) decimal.Decimal {
+	in, sum := p.in, decimal.Zero
+	in.Now = time.UnixMilli(at).UTC()
+	for c := range Fitting(Charges(in), p.labels) {
+		sum = sum.Add(c.Cost())
+		tell(c)
 	}
-	money := c.Cost()
-	if money.IsZero() {
-		return
-	}
-	cost := inPath(money)
-	if a == b {
-		p.bends = append(p.bends, bend{at: a, jump: cost})
-		return
-	}
-	rate := new(big.Int).Quo(cost, big.NewInt(b-a))
-	p.bends = append(p.bends, bend{at: max(a, p.from), rate: rate}, bend{at: b, rate: new(big.Int).Neg(rate)})
+	return sum
 }
 
-func (p *path) sort() {
-	slices.SortStableFunc(p.bends, func(a, b bend) int { return cmp.Compare(a.at, b.at) })
-}
-
-// reaches is the millisecond in which the cost reaches a limit.
-func (p *path) reaches(limit decimal.Decimal) (time.Time, bool) {
-	want := inPath(limit)
-	nearly := new(big.Int).Sub(want, pathError)
-	cost, rate, at := new(big.Int).Set(p.start), new(big.Int), p.from
-	if cost.Cmp(want) >= 0 {
-		return time.UnixMilli(at).UTC(), true
-	}
-	for _, b := range p.bends {
-		grown := new(big.Int).Mul(rate, big.NewInt(b.at-at))
-		grown.Add(grown, cost)
-		if grown.Cmp(nearly) >= 0 {
-			left := new(big.Int).Sub(want, cost)
-			return time.UnixMilli(min(b.at, at+left.Quo(left, rate).Int64())).UTC(), true
+// reaches is the first millisecond at which no less than the limit is spent: not
+// yet when the purse is looked at, but at the end of its period at the latest.
+// near is close to it, for parts of quantities are rounded and a path is not; so
+// the cost itself is asked, in steps that grow from there.
+func (p *purse) reaches(limit decimal.Decimal, near int64) int64 {
+	enough := func(at int64) bool { return p.spent(at).Cmp(limit) >= 0 }
+	below, above := p.from, p.in.To.UnixMilli()
+	near = min(max(near, below+1), above)
+	step := int64(1)
+	if near == above || enough(near) {
+		for above = near; above-step > below; step *= 2 {
+			if !enough(above - step) {
+				below = above - step
+				break
+			}
+			above -= step
 		}
-		cost, at = grown, b.at
-		if b.jump != nil {
-			cost.Add(cost, b.jump)
-		}
-		if cost.Cmp(want) >= 0 {
-			return time.UnixMilli(at).UTC(), true
-		}
-		if b.rate != nil {
-			rate.Add(rate, b.rate)
+	} else {
+		for below = near; below+step < above; step *= 2 {
+			if enough(below + step) {
+				above = below + step
+				break
+			}
+			below += step
 		}
 	}
-	return time.Time{}, false
+	for above-below > 1 {
+		if middle := below + (above-below)/2; enough(middle) {
+			above = middle
+		} else {
+			below = middle
+		}
+	}
+	return above
 }

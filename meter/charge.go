@@ -47,7 +47,8 @@ type Charge struct {
 	Hour     time.Time // the first hour it belongs to
 	Hours    int64     // how many
 
-	each Quantity // of one hour: units of the meter x 10^Places
+	each    Quantity // of one hour: units of the meter x 10^Places
+	counted int64    // of bytes: the millisecond at which they count; else 0
 }
 
 // lookback is how long before a period a run may have begun that still owes a
@@ -181,7 +182,7 @@ func (e *engine) traffic(rows []cloud.Traffic) {
 		hour := cloud.Hour(time.UnixMilli(at))
 		c := Charge{
 			TenantID: t.TenantID, ResourceID: t.ResourceID, Slot: t.Slot, Meter: t.Meter,
-			From: hour, To: hour.Add(time.Hour), Hour: hour, Hours: 1, each: Quantity{0, uint64(t.Bytes)}, // GB have nine places
+			From: hour, To: hour.Add(time.Hour), Hour: hour, Hours: 1, each: Quantity{0, uint64(t.Bytes)}, counted: t.EndedAt.UnixMilli(), // GB have nine places
 		}
 		e.tell(named(c, "", f, r, d))
 	}
