@@ -19,6 +19,7 @@ const (
 	WorkClose       Work = "close"       // of one hour of usage
 	WorkDelivery    Work = "delivery"    // one attempt to tell a webhook
 	WorkExport      Work = "export"      // one request to the receiver of usage
+	WorkBudget      Work = "budget"      // a look at one budget
 )
 
 // Observe hears that work begins and gives back the context that it goes on

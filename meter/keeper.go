@@ -2,7 +2,9 @@ package meter
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"lodge/cloud"
@@ -13,20 +15,29 @@ type Purse interface {
 	Budgets(ctx context.Context, c cloud.Caller, tenantID string) ([]cloud.Budget, error)
 	BudgetUsage(ctx context.Context, b cloud.Budget, now time.Time) (cloud.BudgetUsage, error)
 	ActBudget(ctx context.Context, now time.Time, id string, judge cloud.JudgeBudget) (more bool, err error)
-	NextEvents(tenantID string) <-chan struct{}
-	EventTenants(ctx context.Context, after int64) (tenants map[string]bool, everyone bool, last int64, err error)
+	NextChange() <-chan struct{}
+	Changes(ctx context.Context, after cloud.BudgetMark) (tenants map[string]bool, everyone bool, last cloud.BudgetMark, err error)
 }
 
 // Keeper has budgets act. It sleeps until the next threshold will be reached, or
 // until something changes; what it knows it finds out anew after a restart. The
 // decision is made again in the transaction that acts on it.
 type Keeper struct {
-	Purse Purse
-	Now   func() time.Time
-	Log   *slog.Logger
+	Purse   Purse
+	Now     func() time.Time
+	Log     *slog.Logger
+	Observe cloud.Observe // of every look at a budget
 
-	due   map[string]time.Time // of each budget, when it has something to do if nothing changes
-	event int64                // the last one that was seen
+	kept map[string]kept  // what is known of each budget
+	mark cloud.BudgetMark // how far changes were seen
+}
+
+// kept is what is known of a budget since it was looked at.
+type kept struct {
+	due time.Time // when it has something to do if nothing changes; zero: not known to
+	// failed: it was tried in vain, is tried again when it is due and not before,
+	// and then has to act.
+	failed bool
 }
 
 const (
@@ -35,6 +46,8 @@ const (
 	keeperRest = time.Minute
 	// keeperPause is the shortest time between two looks that changes ask for.
 	keeperPause = 100 * time.Millisecond
+	// keeperRetry is after how long a budget that could not be kept is tried again.
+	keeperRetry = time.Second
 )
 
 // keeping may see all budgets.
@@ -43,11 +56,11 @@ var keeping = cloud.Caller{Operator: true, Via: "budget"}
 // Run keeps the budgets until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		bell := k.Purse.NextEvents("") // before it is read: what comes then rings
+		bell := k.Purse.NextChange() // before it is read: what comes then rings
 		next, err := k.Keep(ctx)
 		if err != nil && ctx.Err() == nil {
 			k.Log.Error("keep budgets", "err", err)
-			next = k.Now().Add(time.Second)
+			next = k.Now().Add(keeperRetry)
 		}
 		if !k.sleep(ctx, next, bell) {
 			return
@@ -83,10 +96,10 @@ func (k *Keeper) sleep(ctx context.Context, next time.Time, bell <-chan struct{}
 }
 
 // Keep does what is due of all budgets, and says when the next of them is; zero
-// when that is not known.
+// when that is not known. A budget that cannot be kept is logged and tried again,
+// and the others go on.
 func (k *Keeper) Keep(ctx context.Context) (next time.Time, err error) {
-	first := k.due == nil
-	tenants, everyone, last, err := k.Purse.EventTenants(ctx, k.event)
+	tenants, everyone, last, err := k.Purse.Changes(ctx, k.mark)
 	if err != nil {
 		return next, err
 	}
@@ -94,26 +107,59 @@ func (k *Keeper) Keep(ctx context.Context) (next time.Time, err error) {
 	if err != nil {
 		return next, err
 	}
-	due := make(map[string]time.Time, len(all))
+	now := make(map[string]kept, len(all))
 	for _, b := range all {
-		at, known := k.due[b.ID]
-		if !known || everyone || tenants[b.TenantID] || (!at.IsZero() && !at.After(k.Now())) {
-			if at, err = k.look(ctx, b, first); err != nil {
-				return next, err
-			}
-		}
-		due[b.ID] = at
-		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
+		is, known := k.kept[b.ID]
+		is = k.keep(ctx, b, is, known, everyone || tenants[b.TenantID])
+		now[b.ID] = is
+		if !is.due.IsZero() && (next.IsZero() || is.due.Before(next)) {
+			next = is.due
 		}
 	}
-	k.due, k.event = due, last
+	k.kept, k.mark = now, last
 	return next, nil
 }
 
+// keep looks at a budget when it has to be looked at. One that is not known has
+// to act: what is due of it is found out anew.
+func (k *Keeper) keep(ctx context.Context, b cloud.Budget, is kept, known, changed bool) kept {
+	now := k.Now()
+	due := !is.due.IsZero() && !is.due.After(now)
+	if known && !due && (!changed || is.failed) {
+		return is
+	}
+	at, err := k.look(ctx, b, !known || is.failed)
+	if err == nil {
+		return kept{due: at}
+	}
+	retry := keeperRetry
+	if _, is := err.(panicked); is {
+		retry = keeperRest // it would do the same at once
+	}
+	if ctx.Err() == nil {
+		k.Log.Error("keep budget", "budget", b.ID, "err", err)
+	}
+	return kept{due: now.Add(retry), failed: true}
+}
+
+// panicked is an error that lodge has not foreseen.
+type panicked struct {
+	with  any
+	stack []byte
+}
+
+func (p panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.with, p.stack) }
+
 // look looks at one budget, has it act when it has to or must, and says when it
-// is due next.
-func (k *Keeper) look(ctx context.Context, b cloud.Budget, must bool) (time.Time, error) {
+// is due next. A mistake that shows in one budget must not end lodge.
+func (k *Keeper) look(ctx context.Context, b cloud.Budget, must bool) (next time.Time, err error) {
+	ctx, end := k.Observe.Begin(ctx, cloud.WorkBudget, "budget", b.ID)
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked{p, debug.Stack()}
+		}
+		end(err)
+	}()
 	now := k.Now()
 	if !b.DeletedAt.IsZero() { // nothing of it depends on what was spent
 		more, err := k.Purse.ActBudget(ctx, now, b.ID, JudgeBudget)
@@ -167,6 +213,9 @@ func dueNext(b cloud.Budget, s cloud.BudgetState, now time.Time) time.Time {
 		}
 	}
 	earlier(s.To)
+	if s.To.IsZero() { // what lies behind the horizon comes nearer
+		earlier(now.Add(budgetHorizon / 2))
+	}
 	for _, c := range b.Crossings {
 		if c.StoppedAt.IsZero() {
 			earlier(c.StopAt)

@@ -29,6 +29,7 @@ var kinds = []struct {
 	{cloud.WorkTurn, "lodge_reconcile_turn", "kind", "turns of reconcile, each on one object", slow},
 	{cloud.WorkStep, "lodge_reconcile_step", "verb", "steps on the host", slow},
 	{cloud.WorkSweep, "lodge_reconcile_sweep", "", "looks at everything", slow},
+	{cloud.WorkBudget, "lodge_budget_look", "", "looks at a budget, what it did included", quick},
 	{cloud.WorkCall, "lodge_libvirt_call", "call", "calls to libvirt", slow},
 	{cloud.WorkClose, "lodge_usage_hour_close", "", "closed hours of usage", quick},
 	{cloud.WorkDelivery, "lodge_webhook_attempt", "", "attempts to tell webhooks", slow},

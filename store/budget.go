@@ -207,7 +207,7 @@ func (d *DB) CreateBudget(ctx context.Context, c cloud.Caller, now time.Time, b 
 		if err := t.budgetEvent(b, "budget.created", "The budget "+b.Name+" was made.", nil); err != nil {
 			return err
 		}
-		b, _, err = t.settle(b, judge)
+		b, _, err = t.settle(b, judge, false)
 		t.answer = b
 		return err
 	})
@@ -303,7 +303,7 @@ func (d *DB) UpdateBudget(ctx context.Context, c cloud.Caller, now time.Time, id
 		if err := t.budgetEvent(b, "budget.updated", "The budget "+b.Name+" was changed.", nil); err != nil {
 			return err
 		}
-		b, _, err = t.settle(b, judge)
+		b, _, err = t.settle(b, judge, decides)
 		t.answer = b
 		return err
 	})
@@ -322,19 +322,29 @@ func changed(b cloud.Budget, ch cloud.BudgetChange) cloud.Budget {
 	return b
 }
 
-// EventTenants gives the tenants that had events after a sequence number, and the
-// last number there is. everyone is true when there was one of no tenant.
-func (d *DB) EventTenants(ctx context.Context, after int64) (tenants map[string]bool, everyone bool, last int64, err error) {
+// NextChange closes after the next commit that wrote an event or bytes, as
+// NextEvents does for events alone.
+func (d *DB) NextChange() <-chan struct{} { return d.changes.next(everyTenant) }
+
+// Changes gives the tenants that had events, or bytes that a price was ever set
+// for, behind a mark, and the mark behind them. everyone is true when there was an
+// event of no tenant.
+func (d *DB) Changes(ctx context.Context, after cloud.BudgetMark) (tenants map[string]bool, everyone bool, last cloud.BudgetMark, err error) {
 	s := d.read(ctx)
-	if err = s.row(`SELECT COALESCE(MAX(seq), 0) FROM event`).Scan(&last); err != nil || last == after {
-		return nil, false, last, fail("read events", err)
+	err = s.row(`SELECT (SELECT COALESCE(MAX(seq), 0) FROM event), (SELECT COALESCE(MAX(seq), 0) FROM usage_traffic)`).Scan(&last.Event, &last.Traffic)
+	if err != nil || last == after {
+		return nil, false, last, fail("read changes", err)
 	}
-	ids, err := collect(s, func(rows *sql.Rows) (id sql.NullString, err error) { return id, rows.Scan(&id) },
-		`SELECT DISTINCT tenant_id FROM event WHERE seq > ? AND seq <= ?`, after, last)
+	ids, err := collect(s, func(rows *sql.Rows) (id sql.NullString, err error) { return id, rows.Scan(&id) }, `
+		SELECT tenant_id FROM event WHERE seq > ? AND seq <= ?
+		UNION
+		SELECT tenant_id FROM usage_traffic u WHERE seq > ? AND seq <= ?
+		  AND EXISTS (SELECT 1 FROM price p WHERE p.meter = u.meter)`,
+		after.Event, last.Event, after.Traffic, last.Traffic)
 	tenants = make(map[string]bool, len(ids))
 	for _, id := range ids {
 		tenants[id.String] = true
 		everyone = everyone || !id.Valid
 	}
-	return tenants, everyone, last, fail("read events", err)
+	return tenants, everyone, last, fail("read changes", err)
 }

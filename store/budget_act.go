@@ -73,16 +73,17 @@ func (d *DB) ActBudget(ctx context.Context, now time.Time, id string, judge clou
 			more, err = t.dropBudget(b)
 			return err
 		}
-		_, more, err = t.settle(b, judge)
+		_, more, err = t.settle(b, judge, false)
 		return err
 	})
 	return more, err
 }
 
-// settle brings what a budget has done in line with where it stands. A crossing
-// stays when the budget is as it was then, whatever is spent; after a change it
-// stays when its threshold would be reached again. more is as for ActBudget.
-func (t *tx) settle(b cloud.Budget, judge cloud.JudgeBudget) (_ cloud.Budget, more bool, err error) {
+// settle brings what a budget has done in line with where it stands. What is in
+// force of the period stays, whatever is spent: only when the budget was changed,
+// in this transaction, its thresholds have to be reached as they are now. more is
+// as for ActBudget.
+func (t *tx) settle(b cloud.Budget, judge cloud.JudgeBudget, changed bool) (_ cloud.Budget, more bool, err error) {
 	u, err := budgetUsage(t, b, t.now)
 	if err != nil {
 		return b, more, err
@@ -91,13 +92,7 @@ func (t *tx) settle(b cloud.Budget, judge cloud.JudgeBudget) (_ cloud.Budget, mo
 	holds := map[string]bool{}
 	for _, c := range b.Crossings {
 		i := slices.IndexFunc(b.Thresholds, func(th cloud.BudgetThreshold) bool { return th == c.Threshold })
-		same := i >= 0 && c.Period.Equal(state.From)
-		if same && !state.Reached[i] {
-			if same, err = exists(t, `SELECT 1 FROM budget_crossing WHERE budget_id = ? AND rule = ? AND generation = ? AND lifted_at IS NULL`, b.ID, c.Threshold.Rule(), b.Generation); err != nil {
-				return b, more, err
-			}
-		}
-		if same {
+		if i >= 0 && c.Period.Equal(state.From) && (state.Reached[i] || !changed) {
 			holds[c.Threshold.Rule()] = true
 		} else if err := t.lift(b, c); err != nil {
 			return b, more, err

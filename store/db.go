@@ -73,7 +73,8 @@ type DB struct {
 	identities *identities
 	operations *operationBell
 	events     *eventBell
-	acts       acts // what budgets and schedules did since the start
+	acts       acts       // what budgets and schedules did since the start
+	changes    *eventBell // heard by who keeps budgets: everyTenant only
 }
 
 // Open opens the database file with the default options, creating it when it is
@@ -101,7 +102,7 @@ func openWith(path string, o Options, keep bool) (*DB, error) {
 			return nil, err
 		}
 	}
-	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities(), operations: newOperationBell(), events: newEventBell()}
+	d := &DB{path: abs, opts: o, bell: make(chan struct{}, 1), cache: newInstanceCache(cacheEntries, cacheBytes), identities: newIdentities(), operations: newOperationBell(), events: newEventBell(), changes: newEventBell()}
 	if d.writer, err = connect(abs, o, true, 1); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", abs, err)
 	}

@@ -168,6 +168,6 @@ func TestTheKeeperActsInTheSecondOfTheCrossing(t *testing.T) {
 // silent has no bell: its channel would be made outside of the virtual time.
 type silent struct{ *world }
 
-func (silent) NextEvents(string) <-chan struct{} { return nil }
+func (silent) NextChange() <-chan struct{} { return nil }
 
 func contextOf() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }

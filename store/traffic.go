@@ -151,7 +151,7 @@ func (t *tx) insertTraffic(u cloud.Traffic) error {
 	if err != nil {
 		return err
 	}
-	u.Seq = seq
+	u.Seq, t.carried = seq, true
 	if err := t.recount(u.TenantID, u.Hour(), u.Hour()); err != nil {
 		return err
 	}

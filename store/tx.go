@@ -37,6 +37,7 @@ type tx struct {
 
 	evented map[string]bool // tenants that events were written for
 	acts    map[cloud.Act]int64
+	carried bool // bytes were written
 }
 
 // notBefore is a time in whole milliseconds, floor when it is earlier.
@@ -131,6 +132,9 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 	}
 	d.events.ring(t.evented)
 	d.acts.add(t.acts)
+	if len(t.evented) > 0 || t.carried {
+		d.changes.ring(map[string]bool{everyTenant: true})
+	}
 	if t.wished {
 		d.ring()
 	}

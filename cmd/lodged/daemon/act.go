@@ -25,7 +25,7 @@ func (d *Daemon) act(ctx context.Context, begin <-chan struct{}) *sync.WaitGroup
 			}
 		})
 	}
-	late((&meter.Keeper{Purse: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
+	late((&meter.Keeper{Purse: d.db, Now: d.cfg.Now, Log: d.cfg.Log, Observe: d.watched.observe}).Run)
 	late((&timetable.Runner{Board: d.db, Now: d.cfg.Now, Log: d.cfg.Log}).Run)
 	if d.backups != nil {
 		all.Go(func() { d.backups.Run(ctx) })
