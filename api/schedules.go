@@ -45,7 +45,13 @@ func (s *server) getSchedule(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
-	saved := meter.Saved(rests, b.prices, b.discounts, now)
+	var ran []cloud.Interval
+	if len(rests) > 0 {
+		if ran, err = s.Usage.UsageIntervals(r.Context(), c, cloud.UsageFilter{TenantID: sc.TenantID, From: cloud.Month(now), To: now}); err != nil {
+			return err
+		}
+	}
+	saved := meter.Saved(rests, ran, b.prices, b.discounts, now)
 	out.Status.Saving = wire.ScheduleSaving{Currency: b.currency.Code, From: wireTime(cloud.Month(now)), Cost: saved.Cost.String(), Note: note(b.currency, saved)}
 	etag(w, sc.Tag())
 	return reply(w, http.StatusOK, out)

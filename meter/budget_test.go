@@ -41,7 +41,7 @@ func TestWhatAScheduleSaves(t *testing.T) {
 		{InstanceID: "i", TenantID: "t", VCPUs: 2, MemoryMiB: 1024, From: now.Add(-time.Hour)},
 		{InstanceID: "j", TenantID: "t", VCPUs: 1, MemoryMiB: 1024, From: cloud.Month(now).Add(-5 * time.Hour), Until: cloud.Month(now).Add(4 * time.Hour)},
 	}
-	if got := Saved(rests, prices, nil, now); got.Cost.String() != "13" { // 10 + 1 + 2
+	if got := Saved(rests, nil, prices, nil, now); got.Cost.String() != "13" { // 10 + 1 + 2
 		t.Errorf("saved %s", got.Cost)
 	}
 }

@@ -53,8 +53,8 @@ func FocusMonth(in FocusInput) iter.Seq[[]string] {
 		})
 		in.Ledger.From, in.Ledger.To, in.Ledger.Now = in.From, in.To, in.To
 		for part := range inHours(Charges(in.Ledger)) {
-			if c := part.Charge; !f.done && !otherwise[keyOf(LineOf(c))] {
-				f.charge(c)
+			if !f.done && !otherwise[keyOf(LineOf(part.Charge))] {
+				f.charge(part)
 			}
 			if f.done {
 				return
@@ -95,7 +95,10 @@ func (f *focus) otherwise() map[lineKey]bool {
 }
 
 // hourly is what a slot cost in one hour at one price, all of it.
-type hourly struct{ Charge }
+type hourly struct {
+	Charge
+	unused Quantity // of it: what tops up to a minimum
+}
 
 // inHours cuts charges at whole hours and puts those parts of an hour together
 // that differ in nothing but their time.
@@ -129,23 +132,35 @@ func added(hour []hourly, c Charge) []hourly {
 	for i := range hour {
 		if h := &hour[i]; alike(h.Charge, c) {
 			h.each = h.each.Plus(c.each)
+			h.unused = h.unused.Plus(unused(c))
 			return hour
 		}
 	}
-	return append(hour, hourly{c})
+	return append(hour, hourly{c, unused(c)})
 }
 
+// unused is what of a charge of an hour is billed and was not used.
+func unused(c Charge) Quantity {
+	if c.Minimum {
+		return c.each
+	}
+	return Quantity{}
+}
+
+// alike reports whether two charges of a slot and an hour are one row: what is
+// beyond a cap is so whether it was used or tops up to a minimum.
 func alike(a, b Charge) bool {
-	return a.PriceID == b.PriceID && a.DiscountID == b.DiscountID && a.Minimum == b.Minimum && a.Capped == b.Capped &&
+	return a.PriceID == b.PriceID && a.DiscountID == b.DiscountID && lineKind(a) == lineKind(b) &&
 		a.Resource == b.Resource && a.Flavor == b.Flavor && maps.Equal(a.Labels, b.Labels)
 }
 
 // charge gives the row of an hour.
-func (f *focus) charge(c Charge) {
-	row := f.row(c.Meter, LineOf(c))
+func (f *focus) charge(c hourly) {
+	row := f.row(c.Meter, LineOf(c.Charge))
 	row[colChargePeriodStart], row[colChargePeriodEnd] = focusTime(c.Hour), focusTime(c.Hour.Add(time.Hour))
 	row[colFlavor], row[colTags] = c.Flavor, tags(c.Labels)
 	f.money(row, c.Quantity(), c.UnitPrice, c.Percent, c.Cost())
+	row[colConsumedQuantity] = inUnits(c.each.minus(c.unused)).String()
 	f.tell(row)
 }
 

@@ -57,17 +57,22 @@ func keyOf(l cloud.InvoiceLine) lineKey {
 
 // LineOf is the line that a charge belongs to, without quantity and cost.
 func LineOf(c Charge) cloud.InvoiceLine {
-	l := cloud.InvoiceLine{
-		Month: cloud.Month(c.Hour), Kind: cloud.LineUsage, ResourceID: c.ResourceID, Resource: c.Resource, Slot: c.Slot, Meter: c.Meter,
+	return cloud.InvoiceLine{
+		Month: cloud.Month(c.Hour), Kind: lineKind(c), ResourceID: c.ResourceID, Resource: c.Resource, Slot: c.Slot, Meter: c.Meter,
 		PriceID: c.PriceID, DiscountID: c.DiscountID, UnitPrice: c.UnitPrice.String(), Percent: c.Percent.String(),
 	}
+}
+
+// lineKind is the kind of the line of a charge. What tops up to a minimum beyond a
+// cap costs nothing, as all beyond it.
+func lineKind(c Charge) cloud.LineKind {
 	switch {
 	case c.Capped:
-		l.Kind = cloud.LineCapped
+		return cloud.LineCapped
 	case c.Minimum:
-		l.Kind = cloud.LineMinimum
+		return cloud.LineMinimum
 	}
-	return l
+	return cloud.LineUsage
 }
 
 // lineSum adds charges up to a line.
