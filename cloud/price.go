@@ -14,7 +14,9 @@ type Price struct {
 	TenantID string // "": of every tenant
 	Meter    Meter
 	FlavorID string // "": whatever the flavor
-	Selector string // of labels, as Selector.String writes it; "": whatever the labels
+	// Selector of labels, as Selector.String writes it; "": whatever the labels. Its
+	// terms are sorted, except in a price that is older than that rule.
+	Selector string
 	// UnitPrice is decimal text, in the currency of the book per unit of the meter.
 	UnitPrice string
 	From      time.Time // whole hours, UTC
@@ -50,12 +52,6 @@ type Discount struct {
 
 // Tag names a version of a discount, as that of a price.
 func (d Discount) Tag() string { return dated(d.Created, endMark(d.To)) }
-
-// Currency is what the installation bills in.
-type Currency struct {
-	Code  string // ISO 4217; "": no price was ever made
-	Minor int    // digits of its minor unit
-}
 
 // PriceFilter narrows a list of prices or discounts.
 type PriceFilter struct {
@@ -151,32 +147,6 @@ func (m Meter) BilledStates() []State { return billings[m].states }
 // Bills reports whether the state is one of those billed.
 func Bills(states []State, s State) bool { return len(states) == 0 || slices.Contains(states, s) }
 
-// minorUnits are the currencies whose minor unit has not two digits. ISO 4217.
-var minorUnits = map[string]int{
-	"BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0, "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
-	"BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3, "CLF": 4, "UYW": 4,
-}
-
-// CurrencyOf is the currency with the code.
-func CurrencyOf(code string) Currency {
-	if code == "" {
-		return Currency{}
-	}
-	minor, odd := minorUnits[code]
-	if !odd {
-		minor = 2
-	}
-	return Currency{Code: code, Minor: minor}
-}
-
-// ValidateCurrency checks the code of a currency.
-func ValidateCurrency(field, code string) []FieldError {
-	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return fieldError(field, "A currency is a code of ISO 4217 such as \"EUR\", not %s.", quoteShort(code))
-	}
-	return nil
-}
-
 // ValidateDecimal checks decimal text that is not negative: digits, and perhaps
 // a point and at most so many digits.
 func ValidateDecimal(field, text string, places int) []FieldError {
@@ -260,7 +230,7 @@ func (p Price) Checked(now time.Time) (Price, error) {
 		case strings.TrimSpace(p.Selector) != p.Selector:
 			bad = append(bad, fieldError("label", "The label selector %s begins or ends with a space.", quoteShort(p.Selector))...)
 		}
-		p.Selector = sel.String()
+		p.Selector = sel.Sorted().String()
 	}
 	if wrong := ValidateDecimal("unit_price", p.UnitPrice, maxPlaces); wrong != nil {
 		bad = append(bad, wrong...)
@@ -351,6 +321,20 @@ func CheckEnd(from, to, at, now time.Time) error {
 		return Invalid(fieldError("at", "It ends at %s already; an end can only come earlier.", to.UTC().Format(time.RFC3339)))
 	}
 	return nil
+}
+
+// SameAs reports whether both are prices of the same: then they must not be valid
+// at one time.
+func (p Price) SameAs(o Price) bool {
+	return p.Meter == o.Meter && p.TenantID == o.TenantID && p.FlavorID == o.FlavorID && sortedSelector(p.Selector) == sortedSelector(o.Selector)
+}
+
+func sortedSelector(text string) string {
+	sel, err := ParseSelector(text)
+	if err != nil {
+		return text
+	}
+	return sel.Sorted().String()
 }
 
 // Describe names what the price is of, for sentences and events.

@@ -70,6 +70,13 @@ func (s Selector) String() string {
 	return strings.Join(terms, ",")
 }
 
+// Sorted is the selector with its terms in the order of their text, each once. All
+// terms hold, so it says the same.
+func (s Selector) Sorted() Selector {
+	out := slices.SortedFunc(slices.Values(s), func(a, b Term) int { return strings.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(out, func(a, b Term) bool { return a.String() == b.String() })
+}
+
 // String writes the term.
 func (t Term) String() string {
 	switch {

@@ -39,7 +39,7 @@ func TestAPriceIsKeptAsItWasGiven(t *testing.T) {
 		p.UnitPrice, p.Selector, p.FlavorID, p.MinimumSeconds, p.CapHours = "00.0100", "tier in (b,a) , env", "c2-m4", 60, 672
 		p.To = noon.Add(48 * time.Hour)
 	})
-	if p.UnitPrice != "0.01" || p.Selector != "tier in (a,b),env" || !p.From.Equal(noon) || len(p.States) != 2 || !p.Created.Equal(noon) {
+	if p.UnitPrice != "0.01" || p.Selector != "env,tier in (a,b)" || !p.From.Equal(noon) || len(p.States) != 2 || !p.Created.Equal(noon) {
 		t.Errorf("got %+v", p)
 	}
 	again, err := w.Price(ctx, operator, p.ID)
