@@ -162,7 +162,8 @@ func currency(s source) (code string, err error) {
 // begins ends there.
 //
 // Returns CodeForbidden for anybody but an operator; CodeInvalid; CodeNotFound
-// for the tenant; CodeConflict for another currency, and where there is a price
+// for the tenant; CodeConflict for another currency while something is in the one
+// of the book, and where there is a price
 // of the same at that time.
 func (d *DB) CreatePrice(ctx context.Context, c cloud.Caller, now time.Time, p cloud.Price, replace bool) (cloud.Price, error) {
 	if err := onlyOperator(c, "sets prices"); err != nil {
@@ -195,7 +196,8 @@ func (d *DB) CreatePrice(ctx context.Context, c cloud.Caller, now time.Time, p c
 }
 
 // bookCurrency is the currency of the book, which is asked for or named by its
-// first price. While nothing in the book counts, it can still be another.
+// first price. While nothing in the book counts and no amount is in it, it can
+// still be another.
 func (t *tx) bookCurrency(asked string) (string, error) {
 	is, err := currency(t)
 	if err != nil || (is != "" && (asked == is || asked == "")) {
@@ -211,10 +213,32 @@ func (t *tx) bookCurrency(asked string) (string, error) {
 	if used {
 		return "", cloud.Errorf(cloud.CodeConflict, "The prices are in %s, so there can be none in %s: one book has one currency.", is, asked)
 	}
+	if is != "" {
+		if err := t.refuseOtherCurrency(is, asked); err != nil {
+			return "", err
+		}
+	}
 	_, err = t.exec(`
 		INSERT INTO price_currency (one, currency) VALUES (1, ?)
 		ON CONFLICT (one) DO UPDATE SET currency = excluded.currency`, asked)
 	return asked, err
+}
+
+// refuseOtherCurrency returns CodeConflict when there are amounts in the currency
+// that the book had: they would be taken for amounts in another.
+func (t *tx) refuseOtherCurrency(is, asked string) error {
+	invoiced, err := exists(t, `SELECT 1 FROM invoice WHERE currency = ?`, is)
+	if err != nil {
+		return err
+	}
+	if invoiced {
+		return cloud.Errorf(cloud.CodeConflict, "There are invoices in %s, and what is found out of their months is corrected in it, so there can be no price in %s; set prices in %s.", is, asked, is)
+	}
+	budgets, err := exists(t, `SELECT 1 FROM budget`)
+	if err == nil && budgets {
+		err = cloud.Errorf(cloud.CodeConflict, "There are budgets with amounts in %s, so there can be no price in %s; delete the budgets first, or set prices in %s.", is, asked, is)
+	}
+	return err
 }
 
 // makeRoom refuses a price where there is one of the same, or ends that.
@@ -222,13 +246,15 @@ func (t *tx) makeRoom(p cloud.Price, replace bool) error {
 	there, err := collect(t, scanPrice, priceQuery+`
 		WHERE meter = ?
 		  AND flavor_id = ?
-		  AND selector = ?
 		  AND tenant_id IS ?
 		  AND (until IS NULL OR (until > valid_from AND until > ?))
 		  AND (? IS NULL OR valid_from < ?)
 		ORDER BY valid_from`,
-		string(p.Meter), p.FlavorID, p.Selector, orNull(p.TenantID), stamp(p.From), stamp(p.To), stamp(p.To))
+		string(p.Meter), p.FlavorID, orNull(p.TenantID), stamp(p.From), stamp(p.To), stamp(p.To))
 	for _, old := range there {
+		if !old.SameAs(p) { // of other labels
+			continue
+		}
 		if replace && !old.From.After(p.From) && cloud.CheckEnd(old.From, old.To, p.From, t.now) == nil {
 			if err := t.endPrice(old, p.From); err != nil {
 				return err
