@@ -27,6 +27,15 @@ type Budget struct {
 	Crossings []BudgetCrossing
 }
 
+// Limit is the amount in words: "1 EUR a month". currency may be "".
+func (b Budget) Limit(currency string) string {
+	amount := strings.TrimSpace(b.Amount + " " + currency)
+	if b.Period == BudgetTotal {
+		return amount + " in total"
+	}
+	return amount + " a " + string(b.Period)
+}
+
 // Tag names a version of a budget.
 func (b Budget) Tag() string { return dated(b.CreatedAt, b.Revision) }
 

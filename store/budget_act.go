@@ -206,9 +206,9 @@ func (t *tx) tellOf(b cloud.Budget, th cloud.BudgetThreshold, typ, message, spen
 		"lodge."+typ, "/v1/budgets/"+b.ID, message, data)
 }
 
-// blocking finds the budget that refuses what has the labels now, if any.
-func blocking(s source, tenantID string, labels map[string]string, now time.Time) (cloud.Budget, bool, error) {
-	all, err := collect(s, scanBudget, budgetQuery+`
+// inForceNow are the budgets of a tenant that refuse something now.
+func inForceNow(s source, tenantID string, now time.Time) ([]cloud.Budget, error) {
+	return collect(s, scanBudget, budgetQuery+`
 		WHERE id IN (
 		  SELECT c.budget_id
 		  FROM budget_crossing c
@@ -218,6 +218,11 @@ func blocking(s source, tenantID string, labels map[string]string, now time.Time
 		    AND (c.until IS NULL OR c.until > ?)
 		)
 		ORDER BY created_at, id`, tenantID, stamp(now))
+}
+
+// blocking finds the budget that refuses what has the labels now, if any.
+func blocking(s source, tenantID string, labels map[string]string, now time.Time) (cloud.Budget, bool, error) {
+	all, err := inForceNow(s, tenantID, now)
 	for _, b := range all {
 		if b.Selects(labels) {
 			return b, true, err
@@ -233,9 +238,34 @@ func (t *tx) refuseBudget(tenantID string, labels map[string]string) error {
 	if err != nil || !blocks {
 		return err
 	}
+	return t.usedUp(b, "nothing is made, started or grows")
+}
+
+// refuseLabels returns CodeBudget when what runs would come, by its new labels,
+// under a budget that would not let it start. Else a label could be taken off
+// for the start and put on again behind it.
+func (t *tx) refuseLabels(w *wish, labels map[string]string) error {
+	if w.Power != cloud.PowerOn {
+		return nil
+	}
+	all, err := inForceNow(t, w.TenantID, t.now)
+	for _, b := range all {
+		if err == nil && b.Selects(labels) && !b.Selects(w.Labels) {
+			return t.usedUp(b, "nothing that runs is given its labels; stop the instance first")
+		}
+	}
+	return err
+}
+
+// usedUp is CodeBudget with what is not done for it.
+func (t *tx) usedUp(b cloud.Budget, so string) error {
+	code, err := currency(t)
+	if err != nil {
+		return err
+	}
 	until := "raise or delete it, or ask who may"
 	if _, end := b.Of(t.now); !end.IsZero() {
 		until += ", or wait for " + end.Format(time.RFC3339)
 	}
-	return cloud.Errorf(cloud.CodeBudget, "The budget %s (%s in a %s) is used up as far as it may be, so nothing is made, started or grows; %s.", b.Name, b.Amount, b.Period, until)
+	return cloud.Errorf(cloud.CodeBudget, "The budget %s (%s) is used up as far as it may be, so %s; %s.", b.Name, b.Limit(code), so, until)
 }

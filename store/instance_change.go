@@ -144,8 +144,9 @@ func (w *wish) refuseDeleted() error {
 //
 // Returns CodeNotFound, CodeNameTaken, CodeInvalid for a size of nothing and for
 // more labels than an object has, CodeCapacity for a size that the host could not
-// run, and CodeConflict for an instance that is being deleted or has another
-// revision than the change names.
+// run, CodeBudget for a size or labels that one does not allow, and CodeConflict
+// for an instance that is being deleted or has another revision than the change
+// names.
 func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, ch cloud.InstanceChange) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "instance.update", id, func(t *tx, w *wish) error {
 		if err := w.refuseDeleted(); err != nil {
@@ -157,7 +158,7 @@ func (d *DB) UpdateInstance(ctx context.Context, c cloud.Caller, now time.Time, 
 		if err := t.resize(w, ch); err != nil {
 			return err
 		}
-		if err := w.relabel(ch.LabelChange); err != nil {
+		if err := t.relabelInstance(w, ch.LabelChange); err != nil {
 			return err
 		}
 		w.protect(ch.Protected)
@@ -222,11 +223,15 @@ func (t *tx) resize(w *wish, ch cloud.InstanceChange) error {
 	return nil
 }
 
-// relabel merges labels; nil removes a key. Reconcile does not look at them.
-// Returns CodeInvalid when there would be too many.
-func (w *wish) relabel(change cloud.LabelChange) error {
+// relabelInstance merges labels; nil removes a key. Reconcile does not look at
+// them. Returns CodeInvalid when there would be too many, CodeBudget as
+// refuseLabels says.
+func (t *tx) relabelInstance(w *wish, change cloud.LabelChange) error {
 	labels, err := relabelled(w.Labels, change)
 	if err != nil || maps.Equal(labels, w.Labels) {
+		return err
+	}
+	if err := t.refuseLabels(w, labels); err != nil {
 		return err
 	}
 	w.Labels, w.changed = labels, true
@@ -265,7 +270,7 @@ func (w *wish) protect(want *bool) {
 // but a start or stop of an instance with a problem is tried again at once.
 //
 // Returns CodeNotFound, CodeBudget where one is used up and does not allow a
-// start, and CodeConflict for an instance that is being deleted
+// start or a reboot that would make it larger, and CodeConflict for an instance that is being deleted
 // and for a reboot of one that is wanted stopped.
 func (d *DB) PowerInstance(ctx context.Context, c cloud.Caller, now time.Time, id string, p cloud.PowerChange, force bool) (cloud.Instance, error) {
 	return d.changeInstance(ctx, c, now, "instance."+string(p), id, func(t *tx, w *wish) error {
@@ -289,6 +294,11 @@ func (t *tx) powerInstance(w *wish, p cloud.PowerChange, force bool) error {
 	case cloud.PowerStop:
 		w.stop(t.now, force)
 	case cloud.PowerReboot:
+		if w.growsByReboot() {
+			if err := t.refuseBudget(w.TenantID, w.Labels); err != nil {
+				return err
+			}
+		}
 		if err := w.reboot(t.now, force); err != nil {
 			return err
 		}
@@ -331,6 +341,12 @@ func (w *wish) stop(now time.Time, force bool) {
 	}
 	w.Power, w.PowerForce = cloud.PowerOff, force
 	w.want()
+}
+
+// growsByReboot reports whether a larger size waits for the guest's next start,
+// which a reboot then is.
+func (w *wish) growsByReboot() bool {
+	return w.RunningVCPUs > 0 && (w.VCPUs > w.RunningVCPUs || w.MemoryMiB > w.RunningMemoryMiB)
 }
 
 func (w *wish) reboot(now time.Time, force bool) error {
