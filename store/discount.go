@@ -178,13 +178,14 @@ func (d *DB) EndDiscount(ctx context.Context, c cloud.Caller, now time.Time, id 
 		if err := c.Expects(n.Tag()); err != nil {
 			return err
 		}
-		if err := cloud.CheckEnd(n.From, n.To, at, t.now); err != nil {
+		said := t.saying(n.Created)
+		if err := cloud.CheckEnd(n.From, n.To, at, said); err != nil {
 			return err
 		}
-		if err := t.end("discount", n.seq, at); err != nil {
+		if err := t.end("discount", n.seq, at, said); err != nil {
 			return err
 		}
-		if err := t.seal(cloud.SealDiscountEnd, n.seq, cloud.BookEnd{ID: n.ID, At: at, Said: t.now}.Sealed()); err != nil {
+		if err := t.seal(cloud.SealDiscountEnd, n.seq, cloud.BookEnd{ID: n.ID, At: at, Said: said}.Sealed()); err != nil {
 			return err
 		}
 		n.To = at.UTC()

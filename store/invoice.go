@@ -15,8 +15,9 @@ import (
 // later invoice.
 //
 // Returns CodeForbidden for anybody but an operator, CodeNotFound for the tenant,
-// CodeInvalid, and CodeConflict for a month that is not closed yet or has its
-// invoice, and before there is a price.
+// CodeInvalid for a month that was over before the tenant was made too, and
+// CodeConflict for a month that is not closed yet or has its invoice, and before
+// there is a price.
 func (d *DB) CreateInvoice(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInvoice, makes cloud.MakeInvoice) (i cloud.Invoice, err error) {
 	if err := onlyOperator(c, "makes invoices"); err != nil {
 		return i, err
@@ -26,7 +27,7 @@ func (d *DB) CreateInvoice(ctx context.Context, c cloud.Caller, now time.Time, n
 		if err != nil {
 			return err
 		}
-		if err := frozen(t, n.TenantID, n.Month); err != nil {
+		if err := frozen(t, n.TenantID, n.Month, t.now); err != nil {
 			return err
 		}
 		if i, err = makes(in); err != nil {
@@ -74,7 +75,7 @@ func chainHead(s source) (cloud.UsageSeal, error) {
 
 // frozen returns CodeConflict unless all hours of the month are closed, none of
 // them waits for its correction, and there is no invoice of it.
-func frozen(s source, tenantID string, month time.Time) error {
+func frozen(s source, tenantID string, month, now time.Time) error {
 	there, found, err := one(s, scanInvoice, invoiceQuery+` WHERE tenant_id = ? AND month = ?`, tenantID, stamp(month))
 	if err != nil {
 		return err
@@ -92,18 +93,42 @@ func frozen(s source, tenantID string, month time.Time) error {
 		if !last.IsZero() {
 			until = "hours are closed until " + last.Add(time.Hour).Format(time.RFC3339)
 		}
+		if !now.Before(end) {
+			return again("The month %s is over, and its last hours are being closed: %s. Try again in a minute.", month.Format("2006-01"), until)
+		}
 		return cloud.Errorf(cloud.CodeConflict, "The month %s is not over: it ends at %s, and %s. Ask for the draft meanwhile.", month.Format("2006-01"), end.Format(time.RFC3339), until)
 	}
 	waits, err := exists(s, `SELECT 1 FROM usage_recount WHERE tenant_id = ? AND hour >= ? AND hour < ?`, tenantID, stamp(month), stamp(end))
 	if err == nil && waits {
-		err = cloud.Errorf(cloud.CodeConflict, "Hours of %s are being corrected right now; try again in a minute.", month.Format("2006-01"))
+		err = again("Hours of %s are being corrected right now; try again in a minute.", month.Format("2006-01"))
 	}
 	return err
 }
 
+// again is CodeConflict about what lodge itself puts right within a minute.
+func again(format string, args ...any) error {
+	e := cloud.Errorf(cloud.CodeConflict, format, args...)
+	e.RetryAfter = time.Minute
+	return e
+}
+
+// refuseBefore returns CodeInvalid for a month that was over before the tenant was
+// made: it is mistyped, and an invoice is never taken back.
+func refuseBefore(s source, tenantID string, month time.Time) error {
+	var name string
+	var made sql.NullInt64
+	if err := s.row(`SELECT name, created_at FROM tenant WHERE id = ?`, tenantID).Scan(&name, &made); err != nil {
+		return err
+	}
+	if since := moment(made); !month.AddDate(0, 1, 0).After(since) {
+		return invalid("month", "The tenant %s was made at %s, when the month %s was over; there is nothing to invoice.", name, since.Format(time.RFC3339), month.Format("2006-01"))
+	}
+	return nil
+}
+
 // DraftInvoice is what the invoice of a month would be, as known now. It has no
 // number and nothing is written. Returns CodeNotFound for a tenant that the caller
-// may not see, CodeInvalid for a month that has not begun, CodeConflict for
+// may not see, CodeInvalid for a month that has not begun or was over before the tenant was made, CodeConflict for
 // one that has its invoice and before there is a price.
 func (d *DB) DraftInvoice(ctx context.Context, c cloud.Caller, now time.Time, n cloud.NewInvoice, makes cloud.MakeInvoice) (i cloud.Invoice, err error) {
 	tenantID, err := scope(c, n.TenantID)
@@ -152,6 +177,9 @@ func invoiceInput(s source, tenantID string, month, now time.Time, terms cloud.I
 	}
 	if tenantID == "" {
 		return in, invalid("tenant", "An invoice is of one tenant; name it.")
+	}
+	if err := refuseBefore(s, tenantID, month); err != nil {
+		return in, err
 	}
 	code, err := currency(s)
 	if err != nil {

@@ -255,7 +255,7 @@ func (t *tx) makeRoom(p cloud.Price, replace bool) error {
 		if !old.SameAs(p) { // of other labels
 			continue
 		}
-		if replace && !old.From.After(p.From) && cloud.CheckEnd(old.From, old.To, p.From, t.now) == nil {
+		if replace && !old.From.After(p.From) && cloud.CheckEnd(old.From, old.To, p.From, t.saying(old.Created)) == nil {
 			if err := t.endPrice(old, p.From); err != nil {
 				return err
 			}
@@ -326,7 +326,7 @@ func (d *DB) EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id str
 		if err := c.Expects(p.Tag()); err != nil {
 			return err
 		}
-		if err := cloud.CheckEnd(p.From, p.To, at, t.now); err != nil {
+		if err := cloud.CheckEnd(p.From, p.To, at, t.saying(p.Created)); err != nil {
 			return err
 		}
 		if err := t.endPrice(p, at); err != nil {
@@ -340,18 +340,29 @@ func (d *DB) EndPrice(ctx context.Context, c cloud.Caller, now time.Time, id str
 }
 
 func (t *tx) endPrice(p keptPrice, at time.Time) error {
-	if err := t.end("price", p.seq, at); err != nil {
+	said := t.saying(p.Created)
+	if err := t.end("price", p.seq, at, said); err != nil {
 		return err
 	}
-	if err := t.seal(cloud.SealPriceEnd, p.seq, cloud.BookEnd{ID: p.ID, At: at, Said: t.now}.Sealed()); err != nil {
+	if err := t.seal(cloud.SealPriceEnd, p.seq, cloud.BookEnd{ID: p.ID, At: at, Said: said}.Sealed()); err != nil {
 		return err
 	}
 	return t.event(p.TenantID, cloud.Ref{Kind: cloud.KindPrice, ID: p.ID}, string(p.Meter), "price.ended",
 		fmt.Sprintf("A price ends at %s: %s.", at.UTC().Format(time.RFC3339), p.Describe()), nil)
 }
 
+// saying is when an end is said of a row of the book: now, but not before it was
+// made. A request that waited for its turn knows an earlier now than the row that
+// was made meanwhile.
+func (t *tx) saying(created time.Time) time.Time {
+	if created.After(t.now) {
+		return created
+	}
+	return t.now
+}
+
 // end puts an end to a row of the book, which can be given one once.
-func (t *tx) end(table string, seq int64, at time.Time) error {
+func (t *tx) end(table string, seq int64, at, said time.Time) error {
 	given, err := exists(t, `SELECT 1 FROM `+table+`_end WHERE seq = ?`, seq)
 	if err != nil {
 		return err
@@ -359,6 +370,6 @@ func (t *tx) end(table string, seq int64, at time.Time) error {
 	if given {
 		return cloud.Errorf(cloud.CodeConflict, "This %s was given its end already; what was said of the book stays.", table)
 	}
-	_, err = t.exec(`INSERT INTO `+table+`_end (seq, ended_at, said_at) VALUES (?, ?, ?)`, seq, stamp(at), stamp(t.now))
+	_, err = t.exec(`INSERT INTO `+table+`_end (seq, ended_at, said_at) VALUES (?, ?, ?)`, seq, stamp(at), stamp(said))
 	return err
 }

@@ -86,7 +86,11 @@ func TestTheCurrencyUnderAnAmountStays(t *testing.T) {
 		t.Error(err)
 	}
 	withdraw("d", "USD")
-	w.must(w.DeleteBudget(ctx, operator, w.now, b.ID))
+	_, left, err := w.DeleteBudget(ctx, operator, w.now, b.ID)
+	w.must(err)
+	if left {
+		t.Error("of a budget that holds nothing something is left")
+	}
 	withdraw("e", "EUR")
 }
 
