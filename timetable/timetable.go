@@ -1,6 +1,9 @@
 package timetable
 
 import (
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // a host may have no zones
@@ -30,18 +33,56 @@ func Read(s cloud.Schedule) (t Times, err error) {
 			say(f.field, "A time is five fields of cron: minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\".")
 			continue
 		}
+		if why := odd(f.text); why != "" {
+			say(f.field, why)
+			continue
+		}
 		if *f.to, err = parser.Parse(f.text); err != nil {
-			say(f.field, "The five fields of cron cannot be read; they are minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\".")
+			say(f.field, "The five fields of cron cannot be read; they are minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\"; Sunday is 0, and there is no 7.")
 		} else if (*f.to).Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 			say(f.field, "This time never comes.")
 		}
 	}
-	if s.Zone == "" || s.Zone == "Local" {
+	if len(bad) == 0 && same(t.start, t.stop) {
+		say("stop", "It starts and stops at the same times, so it would never be started; choose another time for one of them.")
+	}
+	if !zoneName.MatchString(s.Zone) || s.Zone == "Local" || s.Zone == "Factory" {
 		say("time_zone", "A time zone is a name such as \"Europe/Berlin\" or \"UTC\".")
 	} else if t.zone, err = time.LoadLocation(s.Zone); err != nil {
 		say("time_zone", "There is no such time zone; give a name such as \"Europe/Berlin\" or \"UTC\".")
 	}
 	return t, cloud.Invalid(bad)
+}
+
+// zoneName is the name of a zone: those of people begin with a capital. A host has
+// files beside them that are none, such as posixrules and right/.
+var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*$`)
+
+// widest are the greatest steps of the fields of cron that say anything.
+var widest = [5]int{59, 23, 30, 11, 6}
+
+// odd says what is wrong with a time that the library would read as another one:
+// it leaves out empty parts of a list, and takes a step beyond the end for none.
+func odd(text string) string {
+	for i, field := range strings.Fields(text) {
+		for _, part := range strings.Split(field, ",") {
+			if part == "" {
+				return fmt.Sprintf("The list %q has an empty part.", field)
+			}
+			_, step, stepped := strings.Cut(part, "/")
+			if n, err := strconv.Atoi(step); stepped && (err != nil || n < 1 || n > widest[i]) {
+				return fmt.Sprintf("The step of %q is 1 to %d in this field.", part, widest[i])
+			}
+		}
+	}
+	return ""
+}
+
+// same reports whether two schedules come at the same times.
+func same(a, b cron.Schedule) bool {
+	x, isX := a.(*cron.SpecSchedule)
+	y, isY := b.(*cron.SpecSchedule)
+	return isX && isY && *x == *y
 }
 
 // Next is the first time after an instant and what it says. When both come

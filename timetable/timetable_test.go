@@ -1,6 +1,7 @@
 package timetable
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -93,7 +94,7 @@ func TestOnlyTheLastOfMissedTimesCounts(t *testing.T) {
 	if got, do := rare.Latest(at("2024-01-01T00:00:00Z"), at("2026-11-22T12:00:00Z")); !got.Equal(at("2024-02-29T12:00:00Z")) || do != cloud.ScheduleStop {
 		t.Errorf("long ago: %v %s", got, do)
 	}
-	both := read(t, "0 0 * * *", "0 0 * * *", "UTC")
+	both := read(t, "0 0 * * *", "0 0,12 * * *", "UTC")
 	if _, do := both.Next(at("2026-01-01T00:00:00Z")); do != cloud.ScheduleStop {
 		t.Errorf("both at once: %s", do)
 	}
@@ -113,11 +114,32 @@ func TestBadTimesAreRefused(t *testing.T) {
 		func(s *cloud.Schedule) { s.Zone = "Local" },
 		func(s *cloud.Schedule) { s.Zone = "../etc/passwd" },
 		func(s *cloud.Schedule) { s.Zone = "Europe/Nowhere" },
+		func(s *cloud.Schedule) { s.Zone = "posixrules" },
+		func(s *cloud.Schedule) { s.Zone = "Factory" },
+		func(s *cloud.Schedule) { s.Zone = "right/Europe/Berlin" },
+		func(s *cloud.Schedule) { s.Zone = "posix/UTC" },
+		func(s *cloud.Schedule) { s.Zone = "localtime" },
+		func(s *cloud.Schedule) { s.Start = "0 7 * * 7" },
+		func(s *cloud.Schedule) { s.Start = "0 7 * * 1,,4" },
+		func(s *cloud.Schedule) { s.Start = "0 7 * * ,4" },
+		func(s *cloud.Schedule) { s.Start = "*/90 7 * * *" },
+		func(s *cloud.Schedule) { s.Start = "0 */24 * * *" },
+		func(s *cloud.Schedule) { s.Start = "0 7 * * *"; s.Stop = "00 07 * * *" },
 	} {
 		s := good
 		bad(&s)
 		if _, err := Read(s); cloud.CodeOf(err) != cloud.CodeInvalid {
 			t.Errorf("%+v: %v", s, err)
 		}
+	}
+}
+
+func TestZonesAndStepsThatPeopleWrite(t *testing.T) {
+	for _, zone := range []string{"UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "America/Port-au-Prince", "EST5EDT", "W-SU", "GB-Eire", "Zulu"} {
+		read(t, "*/59 */23 */2 */11 */6", "0 0,12 1-5/2 * *", zone)
+	}
+	_, err := Read(cloud.Schedule{Start: "0 7 * * 7", Stop: "0 8 * * *", Zone: "UTC"})
+	if !strings.Contains(cloud.MessageOf(err), "Sunday is 0") {
+		t.Errorf("%v", err)
 	}
 }
