@@ -2,9 +2,11 @@ package meter
 
 import (
 	"cmp"
+	"maps"
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"lodge/cloud"
@@ -101,12 +103,24 @@ func (s *sweep) compare(h cloud.UsageHour) {
 	case !known && h.Lines > 0:
 		s.v.add(CheckHour, "usage_hour", 0, "The hour %s of tenant %s is closed, and its %d lines are not kept.", at, h.TenantID, h.Lines)
 	case known && (kept.Digest != h.Digest || kept.Lines != h.Lines):
-		s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s was closed with %d lines, and its intervals and bytes make %d; amounts then %v, now %v.",
-			at, h.TenantID, kept.Lines, h.Lines, kept.Totals, h.Totals)
+		s.v.add(CheckHour, "usage_hour", kept.Seq, "The hour %s of tenant %s was closed with %d lines, and its intervals and bytes make %d; amounts then %s, now %s.",
+			at, h.TenantID, kept.Lines, h.Lines, totalsText(kept.Totals), totalsText(h.Totals))
 	}
 	if known {
 		s.subtract(*kept)
 	}
+}
+
+// totalsText is the sums of an hour in words, the same each time.
+func totalsText(totals map[string]string) string {
+	words := make([]string, 0, len(totals))
+	for _, name := range slices.Sorted(maps.Keys(totals)) {
+		words = append(words, name+" "+totals[name])
+	}
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
 }
 
 func (s *sweep) subtract(h cloud.UsageHour) {
