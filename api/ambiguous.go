@@ -146,22 +146,3 @@ func nullTexts(fields map[string]json.RawMessage, t reflect.Type) error {
 	}
 	return nil
 }
-
-// neverEmpty are the fields that are left out when nothing is meant by them.
-var neverEmpty = []string{"size", "flavor", "image", "power", "tenant", "url", "sha256", "firmware"}
-
-// refuseEmpty refuses "" where it would mean the same as no field: it comes from
-// a variable without a value more often than from a wish.
-func refuseEmpty(body []byte) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return malformed(body, err, nil)
-	}
-	var bad []cloud.FieldError
-	for _, name := range neverEmpty {
-		if string(fields[name]) == `""` {
-			bad = append(bad, cloud.FieldError{Field: name, Message: "The field " + name + " is empty; give it a value or leave it out."})
-		}
-	}
-	return cloud.Invalid(bad)
-}

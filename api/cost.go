@@ -49,7 +49,7 @@ func (s *server) costQuery(r *http.Request, c cloud.Caller, now time.Time) (q co
 		p.err = q.checkPeriod(now)
 	}
 	if p.err == nil {
-		q.TenantID, p.err = s.narrow(r, c, p.Get("tenant"))
+		q.TenantID, p.err = s.account(r, c, p.Get("tenant"))
 	}
 	return q, p.err
 }
@@ -158,18 +158,7 @@ func shares(charges iter.Seq[meter.Charge], by string) []meter.Share {
 	case "hour":
 		return meter.ByHour(charges)
 	}
-	label, isLabel := strings.CutPrefix(by, "label:")
-	return meter.By(charges, func(c meter.Charge) (key, name string) {
-		switch {
-		case isLabel:
-			return c.Labels[label], ""
-		case by == "tenant":
-			return c.TenantID, ""
-		case by == "meter":
-			return string(c.Meter), ""
-		}
-		return c.ResourceID, c.Resource
-	})
+	return meter.By(charges, groupOf(by))
 }
 
 // ledger reads all that the charges of a period depend on.

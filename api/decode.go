@@ -16,7 +16,7 @@ import (
 
 // decode reads the body of r into out, a pointer to a struct of package wire.
 // Returns CodeMediaType, CodeTooLarge, CodeMalformed, CodeUnknownField, or
-// CodeInvalid for a field that is empty.
+// CodeInvalid for a field that is empty or null.
 func decode(w http.ResponseWriter, r *http.Request, out any) error {
 	if err := wantJSON(r); err != nil {
 		return err
@@ -29,7 +29,7 @@ func decode(w http.ResponseWriter, r *http.Request, out any) error {
 	if err := decodeBytes(body, out); err != nil {
 		return err
 	}
-	return refuseEmpty(body)
+	return refuseEmpty(body, reflect.TypeOf(out).Elem(), true)
 }
 
 // typeMerge is what a PATCH is, besides application/json: RFC 7396.
@@ -68,7 +68,7 @@ func decodePatch(w http.ResponseWriter, r *http.Request, out any, removable ...s
 	if err := cloud.Invalid(bad); err != nil {
 		return nil, err
 	}
-	return nulls, refuseEmpty(body)
+	return nulls, refuseEmpty(body, reflect.TypeOf(out).Elem(), false)
 }
 
 // decodeOptional is decode for a route whose body may be left out.
@@ -87,7 +87,10 @@ func decodeOptional(w http.ResponseWriter, r *http.Request, out any) error {
 	if err := wantJSON(r); err != nil {
 		return err
 	}
-	return decodeBytes(body, out)
+	if err := decodeBytes(body, out); err != nil {
+		return err
+	}
+	return refuseEmpty(body, reflect.TypeOf(out).Elem(), true)
 }
 
 func mediaType(r *http.Request) string {
@@ -153,17 +156,8 @@ func decodeBytes(body []byte, out any) error {
 	if err := ambiguous(body); err != nil {
 		return err
 	}
-	known := knownFields(reflect.TypeOf(out).Elem())
-	var unknown []cloud.FieldError
-	for name := range fields {
-		if !slices.Contains(known, name) {
-			unknown = append(unknown, cloud.FieldError{Field: cut(name), Message: "There is no field " + quote(name) + "; the fields are " + strings.Join(known, ", ") + "."})
-		}
-	}
-	if len(unknown) > 0 {
-		slices.SortFunc(unknown, func(a, b cloud.FieldError) int { return strings.Compare(a.Field, b.Field) })
-		unknown = unknown[:min(len(unknown), 16)]
-		return &cloud.Error{Code: cloud.CodeUnknownField, Message: unknown[0].Message, Fields: unknown}
+	if err := unknownFields(body, reflect.TypeOf(out).Elem()); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return malformed(body, err, reflect.TypeOf(out).Elem())

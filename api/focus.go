@@ -38,8 +38,8 @@ func (q *query) focusPeriod(now time.Time) (from, to time.Time) {
 			q.fail(invalid(at.name, "An export is of whole hours of UTC, and %s is within one.", at.t.Format(time.RFC3339Nano)))
 		}
 	}
-	if to.Before(from) {
-		q.fail(invalid("to", "The period ends at %s, before its beginning %s.", to.Format(time.RFC3339), from.Format(time.RFC3339)))
+	if !to.After(from) && q.Get("from")+q.Get("to") != "" {
+		q.fail(invalid("to", "The period ends at %s, which is not after its beginning %s; its end is not part of it.", to.Format(time.RFC3339), from.Format(time.RFC3339)))
 	}
 	return from, to
 }
@@ -54,7 +54,7 @@ func (s *server) exportFocus(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if q.err != nil {
 		return q.err
 	}
-	tenantID, err := s.narrow(r, c, q.Get("tenant"))
+	tenantID, err := s.account(r, c, q.Get("tenant"))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -36,8 +37,26 @@ func attachment(w http.ResponseWriter, name string) {
 	w.Header()["Content-Disposition"] = []string{`attachment; filename="` + name + `"`}
 }
 
-// replyCSV writes rows as CSV (RFC 4180, with line feeds), to be kept under a name.
+// plainNumber is what a spreadsheet takes for a number and for nothing else.
+var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// asText keeps a spreadsheet from taking a name, which a tenant chooses, for a
+// formula.
+func asText(cell string) string {
+	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) || plainNumber.MatchString(cell) {
+		return cell
+	}
+	return "'" + cell
+}
+
+// replyCSV writes rows as CSV (RFC 4180, with line feeds) for spreadsheets, to be
+// kept under a name.
 func replyCSV(w http.ResponseWriter, name string, rows [][]string) error {
+	for _, row := range rows {
+		for i := range row {
+			row[i] = asText(row[i])
+		}
+	}
 	var b strings.Builder
 	if err := csv.NewWriter(&b).WriteAll(rows); err != nil {
 		return err

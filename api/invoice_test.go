@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ func (h *house) invoiced(tenantID string) cloud.Invoice {
 	h.t.Helper()
 	ctx := context.Background()
 	september := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	h.madeBefore(tenantID, september.AddDate(-1, 0, 0))
 	if err := h.db.CloseHour(ctx, h.store.now, september.AddDate(0, 1, 0).Add(-time.Hour), meter.Hour); err != nil {
 		h.t.Fatal(err)
 	}
@@ -39,6 +41,19 @@ func (h *house) invoiced(tenantID string) cloud.Invoice {
 		h.t.Fatal(err)
 	}
 	return i
+}
+
+// madeBefore has a tenant be there since a moment that is past.
+func (h *house) madeBefore(tenantID string, at time.Time) {
+	h.t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+h.path+"?_busy_timeout=10000")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE tenant SET created_at = ? WHERE id = ?`, at.UnixMilli(), tenantID); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // closeHours closes what is over, as lodged does.

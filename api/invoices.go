@@ -28,7 +28,7 @@ func (s *server) createInvoice(w http.ResponseWriter, r *http.Request, c cloud.C
 	if body.Tenant == "" {
 		return invalid("tenant", "An invoice is of one tenant; name it.")
 	}
-	if n.TenantID, err = s.narrow(r, c, body.Tenant); err != nil {
+	if n.TenantID, err = s.account(r, c, body.Tenant); err != nil {
 		return err
 	}
 	i, err := s.Invoices.CreateInvoice(r.Context(), c, s.Now(), n, meter.Invoice)
@@ -62,7 +62,7 @@ func (s *server) listInvoices(w http.ResponseWriter, r *http.Request, c cloud.Ca
 	q := parseQuery(r, "tenant", "month")
 	f := cloud.InvoiceFilter{Month: q.monthParameter()}
 	if q.err == nil {
-		f.TenantID, q.err = s.narrow(r, c, q.Get("tenant"))
+		f.TenantID, q.err = s.account(r, c, q.Get("tenant"))
 	}
 	if q.err != nil {
 		return q.err
@@ -103,7 +103,7 @@ func (s *server) draftInvoice(w http.ResponseWriter, r *http.Request, c cloud.Ca
 		n.Month = cloud.Month(s.Now())
 	}
 	var err error
-	if n.TenantID, err = s.narrow(r, c, q.Get("tenant")); err != nil {
+	if n.TenantID, err = s.account(r, c, q.Get("tenant")); err != nil {
 		return err
 	}
 	if n.TenantID == "" && c.TenantID == "" {

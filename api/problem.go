@@ -118,7 +118,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	h["Content-Type"] = typeProblem
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	if m.status == http.StatusServiceUnavailable || m.status == http.StatusTooManyRequests {
+	if e != nil && e.RetryAfter > 0 || m.status == http.StatusServiceUnavailable || m.status == http.StatusTooManyRequests {
 		h["Retry-After"] = []string{retryAfter(e)}
 	}
 	if m.status == http.StatusUnauthorized {

@@ -168,6 +168,28 @@ func (s *server) narrow(r *http.Request, c cloud.Caller, name string) (string, e
 	return t.ID, err
 }
 
+// ofLedger are the routes whose tenant may have been deleted: what it used stays.
+var ofLedger = map[string]bool{
+	"/v1/usage": true, "/v1/cost": true, "/v1/export/focus": true, "/v1/invoices": true, "/v1/invoices/draft": true, "/v1/invoices/{id}": true,
+}
+
+// account is narrow where usage is asked for: for an operator also the id of a
+// tenant that was deleted. Its name may be another tenant's by now, and is never
+// taken for it.
+func (s *server) account(r *http.Request, c cloud.Caller, name string) (string, error) {
+	id, err := s.narrow(r, c, name)
+	if deleted := lowerID(name); cloud.CodeOf(err) == cloud.CodeNotFound && c.Operator && cloud.IsUUID(deleted) {
+		accounts, failed := s.Billing.BillingAccounts(r.Context(), c, deleted)
+		if failed != nil {
+			return "", failed
+		}
+		if len(accounts) > 0 {
+			return deleted, nil
+		}
+	}
+	return id, err
+}
+
 // id gives a parameter that is a UUID, or "".
 func (q *query) id(name string) string {
 	text := lowerID(q.Get(name))

@@ -305,9 +305,9 @@ func TestAScopeNarrowsAToken(t *testing.T) {
 	g := newGuarded(t)
 	ids := g.objects()
 	for scope, may := range map[string]func(api.Rule) bool{
-		"read": func(r api.Rule) bool { return r.Method == http.MethodGet },
+		"read": func(r api.Rule) bool { return r.Method == http.MethodGet || r.Path == "/v1/estimates" },
 		"usage": func(r api.Rule) bool {
-			return slices.Contains([]string{"GET /v1/usage", "GET /v1/cost", "GET /v1/prices", "GET /v1/prices/{id}",
+			return slices.Contains([]string{"GET /v1/usage", "GET /v1/cost", "GET /v1/prices", "GET /v1/prices/{id}", "GET /v1/discounts", "GET /v1/discounts/{id}", "POST /v1/estimates",
 				"GET /v1/invoices", "GET /v1/invoices/draft", "GET /v1/invoices/{id}", "GET /v1/export/focus"}, r.Method+" "+r.Path)
 		},
 	} {

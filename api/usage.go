@@ -10,10 +10,17 @@ import (
 	"lodge/meter"
 )
 
-// usage sums the ledger over a period, by tenant and instance.
+// usage sums the ledger over a period, by tenant and instance, or as usageReport
+// does.
 func (s *server) usage(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
 	now := s.Now().UTC()
-	q := parseQuery(r, "tenant", "instance", "from", "to")
+	q := parseQuery(r, "tenant", "instance", "label", "from", "to", "by", "format")
+	if q.Has("by") || q.Has("label") || q.format(r, "json", "csv") == "csv" {
+		if q.err != nil {
+			return q.err
+		}
+		return s.usageReport(w, r, c)
+	}
 	f := cloud.UsageFilter{
 		From:       q.instant("from", time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)),
 		To:         q.instant("to", now),
@@ -26,7 +33,7 @@ func (s *server) usage(w http.ResponseWriter, r *http.Request, c cloud.Caller) e
 		return q.err
 	}
 	var err error
-	if f.TenantID, err = s.narrow(r, c, q.Get("tenant")); err != nil {
+	if f.TenantID, err = s.account(r, c, q.Get("tenant")); err != nil {
 		return err
 	}
 	intervals, err := s.Usage.UsageIntervals(r.Context(), c, f)
@@ -97,7 +104,7 @@ func wireImageAmounts(a meter.Amounts) wire.ImageAmounts {
 	return wire.ImageAmounts{ImageGiBHours: a.Image.Hours(meter.PerGiBHour), ImageMiBMS: a.Image.String()}
 }
 
-// instant reads a time of RFC 3339, a day or a month, each meaning its first
+// instant reads a time of RFC 3339, with or without its seconds, a day or a month, each meaning its first
 // instant in UTC.
 func (q *query) instant(name string, missing time.Time) time.Time {
 	text := q.Get(name)
@@ -112,7 +119,7 @@ func (q *query) instant(name string, missing time.Time) time.Time {
 }
 
 func instantOf(text string) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", time.DateOnly, "2006-01"} {
 		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1970 && t.Year() < 10000 {
 			return t.UTC().Truncate(time.Millisecond), true
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 
 	"lodge/api/wire"
@@ -29,9 +30,33 @@ func (c *Client) CreateBudget(ctx context.Context, in wire.CreateBudget) (wire.B
 	return call[wire.Budget](ctx, c, "POST", "/v1/budgets", c.forTenant(in.Tenant), in)
 }
 
-// UpdateBudget changes what is not nil.
-func (c *Client) UpdateBudget(ctx context.Context, id string, in wire.UpdateBudget) (wire.Budget, error) {
-	return call[wire.Budget](ctx, c, "PATCH", "/v1/budgets/"+url.PathEscape(id), nil, in)
+// UpdateBudget changes what is not nil, and takes away what without names: "label"
+// or "webhook".
+func (c *Client) UpdateBudget(ctx context.Context, id string, in wire.UpdateBudget, without ...string) (wire.Budget, error) {
+	body, err := taking(in, without)
+	if err != nil {
+		return wire.Budget{}, err
+	}
+	return call[wire.Budget](ctx, c, "PATCH", "/v1/budgets/"+url.PathEscape(id), nil, body)
+}
+
+// taking is a change with null for what it takes away.
+func taking(in any, names []string) (any, error) {
+	if len(names) == 0 {
+		return in, nil
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		fields[name] = nil
+	}
+	return fields, nil
 }
 
 // DeleteBudget ends a budget and takes back what it did. What it has stopped may

@@ -45,6 +45,25 @@ func (c *Client) TryUpdateSchedule(ctx context.Context, id string, in wire.Updat
 	return c.try(ctx, "PATCH", "/v1/schedules/"+url.PathEscape(id), nil, in)
 }
 
+// TryCreateBudget is CreateBudget as a dry run.
+func (c *Client) TryCreateBudget(ctx context.Context, in wire.CreateBudget) (wire.DryRun, error) {
+	return c.try(ctx, "POST", "/v1/budgets", c.forTenant(in.Tenant), in)
+}
+
+// TryUpdateBudget is UpdateBudget as a dry run.
+func (c *Client) TryUpdateBudget(ctx context.Context, id string, in wire.UpdateBudget, without ...string) (wire.DryRun, error) {
+	body, err := taking(in, without)
+	if err != nil {
+		return wire.DryRun{}, err
+	}
+	return c.try(ctx, "PATCH", "/v1/budgets/"+url.PathEscape(id), nil, body)
+}
+
+// TryDeleteBudget is DeleteBudget as a dry run.
+func (c *Client) TryDeleteBudget(ctx context.Context, id string) (wire.DryRun, error) {
+	return c.try(ctx, "DELETE", "/v1/budgets/"+url.PathEscape(id), nil, nil)
+}
+
 // try sends a request as a dry run.
 func (c *Client) try(ctx context.Context, method, path string, q url.Values, in any) (wire.DryRun, error) {
 	dry := url.Values{"dry_run": {"true"}}

@@ -238,6 +238,21 @@ type UsageQuery struct {
 	From, To string
 }
 
+// UsageReport gives how much of each meter was used in a period, by q.By.
+func (c *Client) UsageReport(ctx context.Context, q CostQuery) (wire.UsageReport, error) {
+	if q.By == "" {
+		q.By = "instance"
+	}
+	return call[wire.UsageReport](ctx, c, "GET", "/v1/usage", q.values(), nil)
+}
+
+// UsageAs gives the same as CSV.
+func (c *Client) UsageAs(ctx context.Context, q CostQuery) ([]byte, error) {
+	v := q.values()
+	v.Set("format", "csv")
+	return call[[]byte](ctx, c, "GET", "/v1/usage", v, nil)
+}
+
 // VerifyUsage has the whole ledger computed again.
 func (c *Client) VerifyUsage(ctx context.Context) (wire.UsageVerification, error) {
 	return call[wire.UsageVerification](ctx, c, "GET", "/v1/usage/verify", nil, nil)

@@ -74,6 +74,24 @@ type Allocated struct {
 	MemoryMiBMS string `json:"memory_mib_ms"` // MiB x milliseconds
 }
 
+// UsageReport is how much of each meter was used in [From, To), as known at At.
+type UsageReport struct {
+	From  Time        `json:"from"`
+	To    Time        `json:"to"`
+	At    Time        `json:"at"` // what still runs was counted up to here
+	By    string      `json:"by"` // instance, tenant, day, hour, meter or label:KEY
+	Lines []UsageLine `json:"lines"`
+}
+
+// UsageLine is what was used of one meter by one group.
+type UsageLine struct {
+	Key      string `json:"key"`            // an id, a day, an hour, a value of the label or a meter
+	Name     string `json:"name,omitempty"` // of what the key is the id of
+	Meter    string `json:"meter"`
+	Quantity string `json:"quantity"` // in Unit, each hour of it rounded to 9 places
+	Unit     string `json:"unit"`
+}
+
 // UsageVerification is what came out when the whole ledger was computed again.
 type UsageVerification struct {
 	OK        bool      `json:"ok"`
