@@ -132,12 +132,20 @@ func (a *app) budgetShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(b, func() writer { return budgetFields(b) })
+			return a.print(b, func() writer {
+				hook := b.WebhookID
+				if hook != "" {
+					if h, err := c.Webhook(cmd.Context(), hook); err == nil {
+						hook = h.Name
+					}
+				}
+				return budgetFields(b, hook)
+			})
 		},
 	}
 }
 
-func budgetFields(b wire.Budget) writer {
+func budgetFields(b wire.Budget, webhook string) writer {
 	f := &fields{}
 	currency := ""
 	if b.Status != nil {
@@ -171,7 +179,7 @@ func budgetFields(b wire.Budget) writer {
 		f.set("Stopped", count(b.Holds, "instance")+" by this budget")
 	}
 	if b.WebhookID != "" {
-		f.set("Webhook", b.WebhookID)
+		f.set("Webhook", webhook)
 	}
 	if b.ByOperator {
 		f.set("Changed by", "operators only")
@@ -209,10 +217,26 @@ func parseThresholds(words []string) (out []wire.BudgetThreshold, err error) {
 const thresholdWords = "A threshold is PERCENT:ACTION[:forecast][:GRACE]. Actions are notify; refuse, which makes, starts and grows nothing;\n" +
 	"and stop, which does that too and stops what runs after the grace in seconds. forecast looks at what the\nperiod will cost if nothing changes, in place of what was spent."
 
+// budgetLimit is how much a budget is, with the currency of the book: "50 EUR a
+// month". Without a price there is none.
+func (a *app) budgetLimit(ctx context.Context, c *client.Client, b wire.Budget) string {
+	currency := ""
+	if b.Status != nil {
+		currency = b.Status.Currency
+	} else if now, err := c.Budget(ctx, b.ID); err == nil && now.Status != nil {
+		currency = now.Status.Currency
+	}
+	if b.Period == "total" {
+		return moneyText(b.Amount, currency) + " in total"
+	}
+	return moneyText(b.Amount, currency) + " a " + b.Period
+}
+
 func (a *app) budgetCreateCommand() *cobra.Command {
 	var want wire.CreateBudget
 	var at []string
 	var hook string
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "create NAME AMOUNT", Short: "Make a budget",
 		Long:    "create says how much a tenant, or what of it has labels, may cost in a month, a day or in total, of UTC.\n" + thresholdWords,
@@ -234,11 +258,15 @@ func (a *app) budgetCreateCommand() *cobra.Command {
 				}
 				want.Webhook = h.ID
 			}
+			if dry {
+				got, err := c.TryCreateBudget(cmd.Context(), want)
+				return a.printTry(got, err)
+			}
 			b, err := c.CreateBudget(cmd.Context(), want)
 			if err != nil {
 				return err
 			}
-			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + b.Amount + " in a " + b.Period + ".") })
+			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + a.budgetLimit(cmd.Context(), c, b) + ".") })
 		},
 	}
 	f := cmd.Flags()
@@ -246,16 +274,18 @@ func (a *app) budgetCreateCommand() *cobra.Command {
 	f.StringVar(&want.Period, "period", "", "day, month or total; month when absent")
 	f.StringArrayVar(&at, "at", []string{"100:notify"}, "threshold; may be repeated")
 	f.StringVar(&hook, "webhook", "", "webhook that is told, by name or id")
+	f.BoolVar(&dry, "dry-run", false, "check it and say what it would do; nothing is made")
 	a.complete(cmd, "period", "day", "month", "total")
 	return cmd
 }
 
 func (a *app) budgetSetCommand() *cobra.Command {
-	var label, hook string
+	var label, hook, name string
 	var at []string
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "set BUDGET [AMOUNT]", Short: "Change a budget",
-		Long:    "set changes the amount, the labels, the thresholds or the webhook. What follows is done, or taken back, at once.\n" + thresholdWords,
+		Long:    "set changes the amount, the name, the labels, the thresholds or the webhook. What follows is done, or taken back, at once.\n" + thresholdWords,
 		Example: "  lodge budget set dev 80\n  lodge budget set dev --at 90:notify --at 100:refuse",
 		Args:    takes(1, 2), ValidArgsFunction: a.names(1, a.budgetNames),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -263,8 +293,15 @@ func (a *app) budgetSetCommand() *cobra.Command {
 			if len(args) > 1 {
 				want.Amount = &args[1]
 			}
-			if cmd.Flags().Changed("selector") {
+			var without []string
+			switch {
+			case label == "none":
+				without = append(without, "label")
+			case label != "":
 				want.Label = &label
+			}
+			if name != "" {
+				want.Name = &name
 			}
 			if want.Thresholds, err = parseThresholds(at); err != nil {
 				return err
@@ -274,38 +311,45 @@ func (a *app) budgetSetCommand() *cobra.Command {
 				return err
 			}
 			if cmd.Flags().Changed("webhook") {
-				id := ""
-				if hook != "none" {
+				if hook == "none" {
+					without = append(without, "webhook")
+				} else {
 					h, err := a.webhook(cmd.Context(), c, hook)
 					if err != nil {
 						return err
 					}
-					id = h.ID
+					want.Webhook = &h.ID
 				}
-				want.Webhook = &id
 			}
-			if want.Amount == nil && want.Label == nil && want.Thresholds == nil && want.Webhook == nil {
-				return usagef("Say what to change: an amount, --selector, --at or --webhook.")
+			if want.Amount == nil && want.Name == nil && want.Label == nil && want.Thresholds == nil && want.Webhook == nil && without == nil {
+				return usagef("Say what to change: an amount, --name, --selector, --at or --webhook.")
 			}
 			b, err := a.budget(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}
-			if b, err = c.UpdateBudget(cmd.Context(), b.ID, want); err != nil {
+			if dry {
+				got, err := c.TryUpdateBudget(cmd.Context(), b.ID, want, without...)
+				return a.printTry(got, err)
+			}
+			if b, err = c.UpdateBudget(cmd.Context(), b.ID, want, without...); err != nil {
 				return err
 			}
-			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + b.Amount + " in a " + b.Period + ".") })
+			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + a.budgetLimit(cmd.Context(), c, b) + ".") })
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&label, "selector", "l", "", "only for what has these labels")
+	f.StringVar(&name, "name", "", "another name")
+	f.StringVarP(&label, "selector", "l", "", "only for what has these labels, or none for everything")
 	f.StringArrayVar(&at, "at", nil, "threshold, in place of those there are; may be repeated")
 	f.StringVar(&hook, "webhook", "", "webhook that is told, or none")
+	f.BoolVar(&dry, "dry-run", false, "check it and say what it would do; nothing is changed")
 	return cmd
 }
 
 func (a *app) budgetDeleteCommand() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "delete BUDGET", Aliases: []string{"rm"}, Short: "Delete a budget", Long: "delete ends a budget: what it refused is taken again, and what it stopped is started.",
 		Example: "  lodge budget delete dev", Args: takes(1, 1), ValidArgsFunction: a.names(1, a.budgetNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -317,6 +361,10 @@ func (a *app) budgetDeleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if dry {
+				got, err := c.TryDeleteBudget(cmd.Context(), b.ID)
+				return a.printTry(got, err)
+			}
 			left, err := c.DeleteBudget(cmd.Context(), b.ID)
 			if err != nil {
 				return err
@@ -324,4 +372,6 @@ func (a *app) budgetDeleteCommand() *cobra.Command {
 			return a.print(b, func() writer { return line("The budget " + b.Name + " is " + deleted(left.Holds)) })
 		},
 	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what it would do; nothing is deleted")
+	return cmd
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,13 +47,27 @@ func TestBudgetsWebhooksAndSchedules(t *testing.T) {
 	gone.DeletedAt, gone.Holds = at("2026-11-05T12:00:00Z"), 1500
 	runGolden(t, []golden{
 		{"budget-list", "budget list", func(b *bench) { b.on("GET /v1/budgets", budgets) }},
-		{"budget-show", "budget show dev", func(b *bench) { b.on("GET /v1/budgets", budgets).on("GET /v1/budgets/"+budgetID, full) }},
+		{"budget-show", "budget show dev", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("GET /v1/budgets/"+budgetID, full).on("GET /v1/webhooks/"+priceID, chat)
+		}},
 		{"budget-create", "--tenant acme budget create dev 50 -l env=dev --at 80:notify:forecast --at 100%:stop:300s --webhook chat", func(b *bench) {
 			b.on("GET /v1/webhooks", hooks).on("POST /v1/budgets", status{201, dev})
 		}},
 		{"budget-create-bad", "budget create dev 50 --at much", nil},
 		{"budget-set", "budget set dev 80 --webhook none", func(b *bench) {
 			b.on("GET /v1/budgets", budgets).on("PATCH /v1/budgets/"+budgetID, dev)
+		}},
+		{"budget-set-everything", "budget set dev --selector none --name all", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("PATCH /v1/budgets/"+budgetID, full)
+		}},
+		{"budget-create-dry-run", "budget create dev 50 --dry-run", func(b *bench) {
+			b.on("POST /v1/budgets", wire.DryRun{DryRun: true, Action: "budget.create", Budget: &dev, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"budget-delete-dry-run", "budget delete dev --dry-run", func(b *bench) {
+			b.on("GET /v1/budgets", budgets).on("DELETE /v1/budgets/"+budgetID, wire.DryRun{DryRun: true, Action: "budget.delete", Budget: &dev, Estimate: wire.Estimate{Quota: []wire.QuotaEstimate{}}})
+		}},
+		{"schedule-set-name", "schedule set nights --name evenings", func(b *bench) {
+			b.on("GET /v1/schedules", schedules).on("PATCH /v1/schedules/"+budgetID, nights)
 		}},
 		{"budget-set-nothing", "budget set dev", nil},
 		{"budget-delete", "budget delete dev", func(b *bench) {
@@ -107,7 +123,30 @@ func TestBudgetsWebhooksAndSchedules(t *testing.T) {
 			b.on("GET /v1/schedules", schedules).on("DELETE /v1/schedules/"+budgetID, status{204, nil})
 		}},
 		{"show-stopped-by", "show web1", func(b *bench) {
+			b.on("GET /v1/budgets/"+budgetID, full)
 			b.on("GET /v1/instances", instances(seen("stopped", "", func(i *wire.Instance) { i.StoppedBy = &wire.StoppedBy{Kind: "budget", ID: budgetID} })))
 		}},
 	})
 }
+
+// A webhook whose secret cannot be written is deleted: nobody could ever check its
+// messages.
+func TestAWebhookWhoseSecretIsNotWritten(t *testing.T) {
+	b := newBench(t)
+	b.on("POST /v1/webhooks", status{201, wire.Webhook{ID: priceID, Name: "chat", Secret: "whsec_x"}}).on("DELETE /v1/webhooks/"+priceID, status{204, nil})
+	b.app.out = full{}
+	if code := b.run("webhook", "create", "chat", "https://hooks.example.com/lodge"); code != exitError {
+		t.Errorf("exit %d", code)
+	}
+	if last := b.asked[len(b.asked)-1]; last != "DELETE /v1/webhooks/"+priceID {
+		t.Errorf("asked %q", b.asked)
+	}
+	if !strings.Contains(b.err.String(), "was deleted; make it again") {
+		t.Errorf("said %s", b.err.String())
+	}
+}
+
+// full is a disk without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

@@ -122,11 +122,20 @@ func flagMistake(err error) string {
 // set leaves behind must not mean "any".
 func noEmptyFlag(fs *pflag.FlagSet) (err error) {
 	fs.Visit(func(f *pflag.Flag) {
-		if err == nil && f.Value.Type() == "string" && f.Value.String() == "" {
+		if err == nil && emptyValue(f.Value) {
 			err = usagef("--%s is empty; give it a value or leave it out.", f.Name)
 		}
 	})
 	return err
+}
+
+// emptyValue reports whether a flag was given nothing, or a list with an empty part.
+func emptyValue(v pflag.Value) bool {
+	if list, ok := v.(pflag.SliceValue); ok {
+		parts := list.GetSlice()
+		return len(parts) == 0 || slices.Contains(parts, "")
+	}
+	return v.Type() == "string" && v.String() == ""
 }
 
 // group makes a command that only holds others: alone it shows its help, and a

@@ -67,13 +67,7 @@ func (c costTable) write(w io.Writer) error {
 	}
 	money := func(s string) string { return moneyText(s, c.Currency) }
 	for _, l := range c.Lines {
-		name := l.Name
-		if name == "" {
-			name = l.Key
-		}
-		if name == "" {
-			name = "(none)"
-		}
+		name := lineName(l.Name, l.Key)
 		if c.By == "meter" {
 			t.add(name, l.Quantity, l.Unit, money(l.Cost), l.Note)
 			continue
@@ -90,6 +84,17 @@ func (c costTable) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "\nThe month until %s will cost %s. %s\n", hourText(c.Forecast.To), money(c.Forecast.Cost), c.Forecast.Assumption)
 	return err
+}
+
+// lineName is what a line of a report is called.
+func lineName(name, key string) string {
+	switch {
+	case name != "":
+		return name
+	case key != "":
+		return key
+	}
+	return "(none)"
 }
 
 func costHeader(by string) string {

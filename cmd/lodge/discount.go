@@ -12,7 +12,7 @@ import (
 
 func (a *app) discountCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "discount", Short: "Show and give discounts of tenants"}
-	cmd.AddCommand(a.discountListCommand(), a.discountAddCommand(), a.discountEndCommand())
+	cmd.AddCommand(a.discountListCommand(), a.discountShowCommand(), a.discountAddCommand(), a.discountEndCommand())
 	return group(cmd)
 }
 
@@ -32,18 +32,37 @@ func (a *app) discountListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(list(items), func() writer {
-				tenant := a.owner(cmd.Context(), c)
-				t := &table{header: []string{"TENANT", "METER", "PERCENT", "FROM", "TO", "ID"}}
-				for _, d := range items {
-					t.add(tenant(d.TenantID), discountOf(d), d.Percent, hourText(d.ValidFrom), hourText(d.ValidTo), d.ID)
-				}
-				return t
-			})
+			return a.print(list(items), func() writer { return discountTable(items, a.owner(cmd.Context(), c)) })
 		},
 	}
 	a.priceFlags(cmd, &q)
 	return cmd
+}
+
+func discountTable(items []wire.Discount, tenant owner) *table {
+	t := &table{header: []string{"TENANT", "METER", "PERCENT", "FROM", "TO", "ID"}}
+	for _, d := range items {
+		t.add(tenant(d.TenantID), discountOf(d), d.Percent, hourText(d.ValidFrom), hourText(d.ValidTo), d.ID)
+	}
+	return t
+}
+
+func (a *app) discountShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one discount", Example: "  lodge discount show 0192f0c4-0000-7000-8000-00000000001d",
+		Args: takes(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			d, err := c.Discount(cmd.Context(), strings.ToLower(args[0]))
+			if err != nil {
+				return err
+			}
+			return a.print(d, func() writer { return discountTable([]wire.Discount{d}, a.owner(cmd.Context(), c)) })
+		},
+	}
 }
 
 func discountOf(d wire.Discount) string {

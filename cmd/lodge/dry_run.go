@@ -68,7 +68,16 @@ func (d wouldBe) acting() string {
 	if strings.HasSuffix(d.Action, ".create") {
 		done = "made"
 	}
+	if strings.HasSuffix(d.Action, ".delete") {
+		done = "deleted"
+	}
 	switch {
+	case d.Budget != nil:
+		text := fmt.Sprintf("The budget %s would be %s", d.Budget.Name, done)
+		if len(d.Budget.Crossings) > 0 && done != "deleted" {
+			text += ", with in force at once: " + crossingsText(*d.Budget)
+		}
+		return text
 	case d.Webhook != nil:
 		return fmt.Sprintf("The webhook %s would be %s, and told at %s", d.Webhook.Name, done, d.Webhook.URL)
 	case d.Schedule != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -12,8 +13,21 @@ import (
 
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Write usage and costs for other programs"}
-	cmd.AddCommand(a.exportFocusCommand(), a.exportUsageCommand(), a.exportSinkCommand())
+	cmd.AddCommand(a.exportFocusCommand(),
+		a.exportReportCommand("usage", "Write what was used as CSV",
+			"usage writes a line for each group and meter with its quantity; `lodge usage --by day -o json` has the same as JSON.", (*client.Client).UsageAs),
+		a.exportReportCommand("cost", "Write what was used costs as CSV",
+			"cost writes the lines of a report of costs as CSV; `lodge cost -o json` has the same as JSON.", (*client.Client).CostAs),
+		a.exportSinkCommand())
 	return group(cmd)
+}
+
+// onlyCSV refuses --output for what is written in one format alone.
+func (a *app) onlyCSV(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("output") {
+		return usagef("`%s` writes CSV and takes no --output.", cmd.CommandPath())
+	}
+	return nil
 }
 
 func (a *app) exportFocusCommand() *cobra.Command {
@@ -26,6 +40,9 @@ func (a *app) exportFocusCommand() *cobra.Command {
 		Example: "  lodge export focus --month 2026-11 > november.csv\n  lodge export focus --from 2026-11-01 --to 2026-11-08 --out week.csv",
 		Args:    takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.onlyCSV(cmd); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -44,15 +61,19 @@ func (a *app) exportFocusCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) exportUsageCommand() *cobra.Command {
+// exportReportCommand writes a report that ask gives as CSV.
+func (a *app) exportReportCommand(name, short, long string, ask func(*client.Client, context.Context, client.CostQuery) ([]byte, error)) *cobra.Command {
 	var month, from, to, out string
 	var q client.CostQuery
 	cmd := &cobra.Command{
-		Use: "usage", Short: "Write what was used and what it costs as CSV",
-		Long:    "usage writes the lines of a report of costs as CSV; `lodge cost -o json` has the same as JSON.",
-		Example: "  lodge export usage --month 2026-11 --by day\n  lodge export usage --from 2026-11-05 --to 2026-11-06 --by hour --out hours.csv",
+		Use: name, Short: short,
+		Long:    long + "\nA spreadsheet takes no name in it for a formula: what begins like one has a ' before it.",
+		Example: "  lodge export " + name + " --month 2026-11 --by day\n  lodge export " + name + " --from 2026-11-05 --to 2026-11-06 --by hour --out hours.csv",
 		Args:    takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.onlyCSV(cmd); err != nil {
+				return err
+			}
 			start, end, err := period(month, from, to)
 			if err != nil {
 				return err
@@ -62,7 +83,7 @@ func (a *app) exportUsageCommand() *cobra.Command {
 				return err
 			}
 			q.Tenant, q.From, q.To = a.tenant, stamp(start), stamp(end)
-			b, err := c.CostAs(cmd.Context(), q)
+			b, err := ask(c, cmd.Context(), q)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -88,6 +89,9 @@ func (a *app) invoiceShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := as.check(); err != nil {
 				return err
+			}
+			if as.csv+as.html != "" && cmd.Flags().Changed("output") {
+				return usagef("--csv and --html say the format; leave --output out.")
 			}
 			c, err := a.client()
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,9 @@ func (a *app) showInvoice(ctx context.Context, c *client.Client, id string, q cl
 		i, err = c.DraftInvoice(ctx, q)
 	}
 	if err != nil {
+		if a.tenant == "" && id == "" && strings.Contains(err.Error(), "An invoice is of one tenant") {
+			return usagef("An invoice is of one tenant: name it with --tenant.")
+		}
 		return err
 	}
 	return a.print(i, func() writer { return invoiceSheet(i) })

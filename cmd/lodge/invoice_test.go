@@ -50,7 +50,8 @@ func TestInvoicesAndExports(t *testing.T) {
 		}},
 		{"invoice-both", "invoice show --csv - --html -", nil},
 		{"export-focus", "--tenant acme export focus --month 2026-10", func(b *bench) { b.on("GET /v1/export/focus", raw("BilledCost\n1\n")) }},
-		{"export-usage", "export usage --month 2026-10 --by hour", func(b *bench) { b.on("GET /v1/cost", raw("key,cost\n")) }},
+		{"export-usage", "export usage --month 2026-10 --by hour", func(b *bench) { b.on("GET /v1/usage", raw("key,name,meter,quantity,unit\n")) }},
+		{"export-cost", "export cost --month 2026-10 --by hour", func(b *bench) { b.on("GET /v1/cost", raw("key,cost\n")) }},
 		{"export-sink", "export sink", func(b *bench) {
 			b.on("GET /v1/export/sink", wire.UsageSink{Configured: true, URL: "https://billing.example/events", Sent: 48210, Pending: 3, LagSeconds: 640, OldestHour: ago(0),
 				Problem: &wire.Problem{Code: "url_failed", Message: "The receiver of usage answered 503; it is asked again.", Since: ago(0), Attempts: 9}})

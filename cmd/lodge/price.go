@@ -15,7 +15,7 @@ var billedMeters = []string{"instance", "vcpu", "memory", "disk", "volume", "sna
 
 func (a *app) priceCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "price", Short: "Show and set what things cost"}
-	cmd.AddCommand(a.priceListCommand(), a.priceAddCommand(), a.priceEndCommand())
+	cmd.AddCommand(a.priceListCommand(), a.priceShowCommand(), a.priceAddCommand(), a.priceEndCommand())
 	return group(cmd)
 }
 
@@ -41,6 +41,24 @@ func (a *app) priceListCommand() *cobra.Command {
 	}
 	a.priceFlags(cmd, &q)
 	return cmd
+}
+
+func (a *app) priceShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one price", Example: "  lodge price show 0192f0c4-0000-7000-8000-00000000001b",
+		Args: takes(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			p, err := c.Price(cmd.Context(), strings.ToLower(args[0]))
+			if err != nil {
+				return err
+			}
+			return a.print(p, func() writer { return priceTable([]wire.Price{p}, a.owner(cmd.Context(), c)) })
+		},
+	}
 }
 
 func (a *app) priceFlags(cmd *cobra.Command, q *client.PriceQuery) {
@@ -126,6 +144,13 @@ func (a *app) priceAddCommand() *cobra.Command {
 			p, err := c.CreatePrice(cmd.Context(), want)
 			if err != nil {
 				return err
+			}
+			if want.Flavor != "" {
+				if _, err := c.Flavor(cmd.Context(), want.Flavor); err != nil {
+					if code, _ := a.explain(err); code == exitNotFound {
+						a.note("There is no flavor %s yet; the price counts once there is.", shown(want.Flavor))
+					}
+				}
 			}
 			return a.print(p, func() writer {
 				return line(fmt.Sprintf("From %s on, %s costs %s %s per %s (%s).", hourText(p.ValidFrom), p.Meter, p.UnitPrice, p.Currency, p.Unit, p.ID))

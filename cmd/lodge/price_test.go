@@ -40,6 +40,10 @@ func TestPricesAndDiscounts(t *testing.T) {
 			b.on("POST /v1/prices", problem{Status: 409, Code: "conflict", Detail: "There is a price of the same from 2026-12-01T00:00:00Z on; end that one first."})
 		}},
 		{"price-add-half", "price add vcpu", nil},
+		{"price-add-no-state", "price add vcpu 1 --state=", nil},
+		{"price-add-no-such-flavor", "price add vcpu 0.0125 --flavor nosuch", func(b *bench) { b.on("POST /v1/prices", status{201, aPrice()}) }},
+		{"price-show", "price show " + priceID, func(b *bench) { b.on("GET /v1/prices/"+priceID, aPrice()) }},
+		{"discount-show", "discount show " + priceID, func(b *bench) { b.on("GET /v1/discounts/"+priceID, off) }},
 		{"price-end", "price end " + priceID + " --at 2027-01", func(b *bench) {
 			b.on("POST /v1/prices/"+priceID+"/end", aPrice(func(p *wire.Price) { p.ValidTo = wire.Time{Time: p.ValidFrom.AddDate(0, 1, 0)} }))
 		}},
@@ -66,6 +70,15 @@ func TestCostsAndEstimates(t *testing.T) {
 		{"cost", "cost", func(b *bench) { b.on("GET /v1/cost", cost) }},
 		{"cost-json", "cost web1 --month 2026-11 --by meter -o json", func(b *bench) { b.on("GET /v1/cost", byMeter) }},
 		{"cost-meter", "cost --by meter --from 2026-11-01", func(b *bench) { b.on("GET /v1/cost", byMeter) }},
+		{"usage-by-day", "usage --by day --from 2026-11-22T18:00Z --to 2026-11-23 -l env=prod", func(b *bench) {
+			b.on("GET /v1/usage", wire.UsageReport{By: "day", Lines: []wire.UsageLine{{Key: "2026-11-22", Meter: "vcpu", Quantity: "3", Unit: "vCPU-h"}, {Key: "2026-11-22", Meter: "disk", Quantity: "60", Unit: "GiB-h"}}})
+		}},
+		{"usage-by-meter", "usage --by meter", func(b *bench) {
+			b.on("GET /v1/usage", wire.UsageReport{By: "meter", Lines: []wire.UsageLine{{Key: "vcpu", Meter: "vcpu", Quantity: "3", Unit: "vCPU-h"}}})
+		}},
+		{"export-usage-output", "export usage -o json", nil},
+		{"export-focus-output", "-o yaml export focus", nil},
+		{"invoice-show-output", "-o json invoice show --html -", nil},
 		{"cost-label", "--tenant acme cost --by label:env -l env,tier!=db", func(b *bench) { b.on("GET /v1/cost", byLabel) }},
 		{"cost-deleted", "cost db1", func(b *bench) {
 			b.on("GET /v1/instances", instances()).on("GET /v1/usage", usageOf("db1")).on("GET /v1/cost", cost)

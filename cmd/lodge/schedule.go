@@ -158,7 +158,7 @@ func (a *app) scheduleCreateCommand() *cobra.Command {
 }
 
 func (a *app) scheduleSetCommand() *cobra.Command {
-	var label, stop, start, zone string
+	var label, stop, start, zone, name string
 	var enabled, dryRun bool
 	cmd := &cobra.Command{
 		Use: "set SCHEDULE", Short: "Change a schedule, or switch it on or off",
@@ -170,7 +170,7 @@ func (a *app) scheduleSetCommand() *cobra.Command {
 			for flag, f := range map[string]struct {
 				to   **string
 				with *string
-			}{"selector": {&want.Label, &label}, "stop": {&want.Stop, &stop}, "start": {&want.Start, &start}, "time-zone": {&want.TimeZone, &zone}} {
+			}{"name": {&want.Name, &name}, "selector": {&want.Label, &label}, "stop": {&want.Stop, &stop}, "start": {&want.Start, &start}, "time-zone": {&want.TimeZone, &zone}} {
 				if cmd.Flags().Changed(flag) {
 					*f.to, some = f.with, true
 				}
@@ -179,7 +179,7 @@ func (a *app) scheduleSetCommand() *cobra.Command {
 				want.Enabled, some = &enabled, true
 			}
 			if !some {
-				return usagef("Say what to change: --selector, --stop, --start, --time-zone or --enabled.")
+				return usagef("Say what to change: --name, --selector, --stop, --start, --time-zone or --enabled.")
 			}
 			c, err := a.client()
 			if err != nil {
@@ -200,6 +200,7 @@ func (a *app) scheduleSetCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&name, "name", "", "another name")
 	f.StringVarP(&label, "selector", "l", "", "labels of the instances")
 	f.StringVar(&stop, "stop", "", "when they stop")
 	f.StringVar(&start, "start", "", "when they start")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -105,14 +106,30 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(in, func() writer { return a.instanceFields(in) })
+			return a.print(in, func() writer { return a.instanceFields(cmd.Context(), c, in) })
 		},
 	}
 	cmd.Flags().BoolVar(&cost, "cost", false, "with what it cost in this month so far")
 	return cmd
 }
 
-func (a *app) instanceFields(in wire.Instance) writer {
+// stoppedBy is the name of what holds an instance stopped; its id to whoever may
+// not read it.
+func (a *app) stoppedBy(ctx context.Context, c *client.Client, by wire.StoppedBy) string {
+	switch by.Kind {
+	case "budget":
+		if b, err := c.Budget(ctx, by.ID); err == nil {
+			return b.Name
+		}
+	case "schedule":
+		if s, err := c.Schedule(ctx, by.ID); err == nil {
+			return s.Name
+		}
+	}
+	return by.ID
+}
+
+func (a *app) instanceFields(ctx context.Context, c *client.Client, in wire.Instance) writer {
 	f := &fields{}
 	f.set("Name", in.Name)
 	f.set("Id", in.ID)
@@ -134,7 +151,7 @@ func (a *app) instanceFields(in wire.Instance) writer {
 	}
 	f.set("MAC", strings.Join(macs, ", "))
 	if in.StoppedBy != nil {
-		f.set("Stopped by", in.StoppedBy.Kind+" "+in.StoppedBy.ID)
+		f.set("Stopped by", in.StoppedBy.Kind+" "+a.stoppedBy(ctx, c, *in.StoppedBy))
 	}
 	if in.Protected {
 		f.set("Protected", "from deletion")

@@ -13,15 +13,18 @@ import (
 
 func (a *app) usageCommand() *cobra.Command {
 	var month, from, to string
+	var by, selector string
 	cmd := &cobra.Command{
 		Use:   "usage [INSTANCE]",
 		Short: "Show what was used, by tenant, instance and image",
 		Long: "usage shows instance hours, vCPU-hours, GiB-hours of memory, disk and images, and the bytes that guests sent\n" +
 			"and received in a period, deleted instances included. Times are UTC; --to is not included. Without a period it is the present month.\n" +
-			"The hours are rounded to six places; `-o json` has the exact milliseconds too.",
+			"The hours are rounded to six places; `-o json` has the exact milliseconds too.\n" +
+			"With --by or --selector it has a line for each group and meter, of whole hours.",
 		Example: `  lodge usage
   lodge usage --month 2026-11
-  lodge usage web1 --from 2026-11-01 --to 2026-11-08 -o json`,
+  lodge usage web1 --from 2026-11-01 --to 2026-11-08 -o json
+  lodge usage --month 2026-11 --by day -l env=prod`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: a.names(1, a.instanceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,6 +42,13 @@ func (a *app) usageCommand() *cobra.Command {
 					return err
 				}
 			}
+			if by != "" || selector != "" {
+				u, err := c.UsageReport(cmd.Context(), client.CostQuery{Tenant: q.Tenant, Instance: q.Instance, From: q.From, To: q.To, By: by, Label: selector})
+				if err != nil {
+					return err
+				}
+				return a.print(u, func() writer { return usedTable(u) })
+			}
 			u, err := c.Usage(cmd.Context(), q)
 			if err != nil {
 				return err
@@ -50,7 +60,25 @@ func (a *app) usageCommand() *cobra.Command {
 	cmd.Flags().StringVar(&month, "month", "", "a whole month, as 2026-11")
 	cmd.Flags().StringVar(&from, "from", "", "first day or moment, as 2026-11-01 or 2026-11-01T12:00:00Z")
 	cmd.Flags().StringVar(&to, "to", "", "day or moment that is no longer counted")
+	cmd.Flags().StringVar(&by, "by", "", "a line for each instance, tenant, day, hour, meter or label:KEY, and each meter")
+	cmd.Flags().StringVarP(&selector, "selector", "l", "", "only what had these labels when it was used, as env=prod,tier!=db")
+	a.complete(cmd, "by", "instance", "tenant", "day", "hour", "meter", "label:")
 	return cmd
+}
+
+func usedTable(u wire.UsageReport) *table {
+	if u.By == "meter" {
+		t := &table{header: []string{"METER", "QUANTITY", "UNIT"}}
+		for _, l := range u.Lines {
+			t.add(l.Meter, l.Quantity, l.Unit)
+		}
+		return t
+	}
+	t := &table{header: []string{costHeader(u.By), "METER", "QUANTITY", "UNIT"}}
+	for _, l := range u.Lines {
+		t.add(lineName(l.Name, l.Key), l.Meter, l.Quantity, l.Unit)
+	}
+	return t
 }
 
 func stamp(t time.Time) string {

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/signal"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -114,11 +117,26 @@ func (a *app) webhookCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(h, func() writer {
+			signal.Ignore(syscall.SIGPIPE) // as of a token: a secret that nobody has must end
+			err = a.print(h, func() writer {
 				return line("The webhook " + h.Name + " is made. Its secret is shown only now:\n" + h.Secret)
 			})
+			if err != nil {
+				return a.unshownWebhook(cmd.Context(), c, h, err)
+			}
+			return nil
 		},
 	}
+}
+
+// unshownWebhook deletes a webhook whose secret could not be written.
+func (a *app) unshownWebhook(ctx context.Context, c *client.Client, h wire.Webhook, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := c.DeleteWebhook(ctx, h.ID); err != nil {
+		return codedError{exitError, fmt.Sprintf("The secret of the webhook %s could not be written (%v), and the webhook is still there; delete it with `lodge webhook delete %s`.", h.Name, why, h.ID)}
+	}
+	return codedError{exitError, fmt.Sprintf("The secret of the webhook %s could not be written (%v), so the webhook was deleted; make it again.", h.Name, why)}
 }
 
 func (a *app) webhookDeleteCommand() *cobra.Command {

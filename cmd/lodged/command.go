@@ -200,7 +200,7 @@ func (f *flags) daemon() (daemon.Config, error) {
 	}
 	f.invoice.Issuer = strings.ReplaceAll(f.invoice.Issuer, `\n`, "\n")
 	if err := cloud.ValidateTerms(f.invoice); err != nil {
-		return daemon.Config{}, fmt.Errorf("--invoice-prefix, --invoice-issuer, --invoice-tax: %w", err)
+		return daemon.Config{}, fmt.Errorf("--invoice-prefix, --invoice-issuer or --invoice-tax: %s", cloud.MessageOf(err))
 	}
 	if f.sinkBatch < 1 || f.sinkBatch > 10_000 {
 		return daemon.Config{}, fmt.Errorf("--usage-sink-batch %d: use 1 to 10000", f.sinkBatch)
