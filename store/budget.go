@@ -328,12 +328,16 @@ func (d *DB) NextChange() <-chan struct{} { return d.changes.next(everyTenant) }
 
 // Changes gives the tenants that had events, or bytes that a price was ever set
 // for, behind a mark, and the mark behind them. everyone is true when there was an
-// event of no tenant.
+// event of no tenant, and behind the zero mark, whose rows are not read: they may be
+// those of years.
 func (d *DB) Changes(ctx context.Context, after cloud.BudgetMark) (tenants map[string]bool, everyone bool, last cloud.BudgetMark, err error) {
 	s := d.read(ctx)
 	err = s.row(`SELECT (SELECT COALESCE(MAX(seq), 0) FROM event), (SELECT COALESCE(MAX(seq), 0) FROM usage_traffic)`).Scan(&last.Event, &last.Traffic)
 	if err != nil || last == after {
 		return nil, false, last, fail("read changes", err)
+	}
+	if after == (cloud.BudgetMark{}) {
+		return nil, true, last, nil
 	}
 	ids, err := collect(s, func(rows *sql.Rows) (id sql.NullString, err error) { return id, rows.Scan(&id) }, `
 		SELECT tenant_id FROM event WHERE seq > ? AND seq <= ?

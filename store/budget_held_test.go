@@ -56,11 +56,13 @@ func TestBytesWithoutAPriceAreNoChange(t *testing.T) {
 	w := newWorldWith(t, roomy)
 	w.price("ingress", func(p *cloud.Price) { p.Meter = cloud.MeterIngress })
 	i := w.run("web")
-	_, _, mark, err := w.Changes(ctx, cloud.BudgetMark{})
-	w.must(err)
+	tenants, everyone, mark, err := w.Changes(ctx, cloud.BudgetMark{})
+	if w.must(err); len(tenants) != 0 || !everyone {
+		t.Errorf("at first: %v, %v", tenants, everyone)
+	}
 	w.later(time.Hour)
 	w.moved(i, nics("vnet0", 5, 0))
-	tenants, everyone, mark, err := w.Changes(ctx, mark)
+	tenants, everyone, mark, err = w.Changes(ctx, mark)
 	if w.must(err); len(tenants) != 0 || everyone {
 		t.Errorf("egress without a price: %v", tenants)
 	}
