@@ -1614,6 +1614,7 @@ CREATE TABLE orphan (
 CREATE INDEX orphan_address ON orphan (network_id) WHERE kind = 'port';
 
 CREATE INDEX port_ended ON port (deleted_at) WHERE deleted_at IS NOT NULL;
+
 CREATE VIEW price_term AS
 WITH RECURSIVE cut (seq, term, rest) AS (
   SELECT seq, '', selector || ','
