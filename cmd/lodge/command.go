@@ -69,7 +69,7 @@ func (a *app) command() *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{
 		a.usageCommand(), a.costCommand(), a.estimateCommand(), a.priceCommand(), a.discountCommand(), a.invoiceCommand(), a.exportCommand(), a.budgetCommand(), a.webhookCommand(), a.scheduleCommand(), a.eventsCommand(), a.operationsCommand(), a.operationCommand(), a.imageCommand(), a.flavorCommand(), a.tenantCommand(),
-		a.networkCommand(), a.hostCommand(), a.versionCommand(),
+		a.networkCommand(), a.hostCommand(), a.backupCommand(), a.versionCommand(),
 	} {
 		c.GroupID = "others"
 		cmd.AddCommand(c)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -398,5 +399,29 @@ func TestWhatIsLeftIsWrittenToTheNearestUnit(t *testing.T) {
 		if got := nearly(d); got != want {
 			t.Errorf("%s is written %s, not %s", d, got, want)
 		}
+	}
+}
+
+// A backup is lodged's own affair, so the command only finds it and steps aside:
+// every word goes on, flags too.
+func TestBackupIsLodgeds(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "lodged")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	b := newBench(t)
+	var got []string
+	b.app.exec = func(path string, argv, _ []string) error { got = append([]string{path}, argv...); return nil }
+	if code := b.run("backup", "restore", "latest", "--replace", "-o", "json"); code != exitOK {
+		t.Fatalf("exit %d: %s", code, b.err.String())
+	}
+	if want := []string{program, program, "backup", "restore", "latest", "--replace", "-o", "json"}; !slices.Equal(got, want) {
+		t.Errorf("ran %v, want %v", got, want)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if code := b.run("backup", "list"); code == exitOK || !strings.Contains(b.err.String(), "lodged is not installed here") {
+		t.Errorf("without a lodged: exit %d, %s", code, b.err.String())
 	}
 }
