@@ -77,11 +77,20 @@ type UsageHour struct {
 	ClosedAt time.Time
 }
 
+// Corrections are what became of closed hours that were computed again.
+type Corrections struct {
+	Done, Corrected int
+	// Refused are those, Hour and TenantID, that come out otherwise and have nothing
+	// in the chain that explains it.
+	Refused []UsageHour
+}
+
 // SealKind says what a link of the ledger's chain covers.
 type SealKind string
 
 // The kinds of link.
 const (
+	SealOpened   SealKind = "opened"   // an interval, when it was opened
 	SealInterval SealKind = "interval" // when it was closed
 	SealDrop     SealKind = "drop"
 	SealFact     SealKind = "fact"
@@ -95,6 +104,8 @@ func (k SealKind) Table() string {
 	switch k {
 	case SealInterval, SealDrop, SealFact, SealHour, SealTraffic:
 		return "usage_" + string(k)
+	case SealOpened:
+		return "usage_interval"
 	case SealStep:
 		return "usage_clock_step"
 	}
@@ -131,6 +142,11 @@ func row(values ...any) []byte {
 		panic(err) // numbers, text and maps of text always marshal
 	}
 	return b
+}
+
+// Opened is an interval as the chain covers it when it is opened.
+func (iv Interval) Opened() []byte {
+	return row(iv.Seq, iv.TenantID, iv.ResourceID, iv.Resource, iv.Slot, iv.Meter, iv.Amount, iv.State, iv.StartedAt.UnixMilli())
 }
 
 // Sealed is a closed interval as the chain covers it.
@@ -194,10 +210,27 @@ type Ledger interface {
 	Unsealed(f func(kind SealKind, ref int64) error) error
 	// Orphans gives the open intervals of what is not there, or not any more.
 	Orphans(f func(Interval) error) error
+	// HourKnown is what a revision of an hour had to be made from: what the chain
+	// covered then. Revision 0 is the hour of a tenant that had nothing in it. ok is
+	// false when nobody can tell.
+	HourKnown(h UsageHour) (of HourContent, ok bool, err error)
+	// Present gives what is there and could be counted, with what is open of it.
+	Present(f func(Present) error) error
 	// LastSeq is the highest seq that an interval was ever given.
 	LastSeq() (int64, error)
 	// Closed is from when on and until when hours are closed; zero for none.
 	Closed() (from, to time.Time, err error)
+}
+
+// Present is an object as it was last seen, with what is open of it.
+type Present struct {
+	TenantID, ResourceID, Resource string
+	CreatedAt                      time.Time
+	Readings                       []Reading // what has to be counted of it
+	Open                           []Interval
+	Ending                         bool // its deletion was asked for: what is counted may have ended
+	SizeSettled                    bool // what was seen of it has the size that is wanted
+	DiskUnsure                     bool // its disk may be missing
 }
 
 // HourContent is what an hour is counted from: the intervals that touch it and the

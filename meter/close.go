@@ -14,7 +14,7 @@ type Books interface {
 	// until when all guests were looked at.
 	NextHour(ctx context.Context) (next, seen time.Time, err error)
 	CloseHour(ctx context.Context, now, hour time.Time, count cloud.CountHour) error
-	CorrectHours(ctx context.Context, now time.Time, limit int, count cloud.CountHour) (done, corrected int, err error)
+	CorrectHours(ctx context.Context, now time.Time, limit int, count cloud.CountHour) (cloud.Corrections, error)
 }
 
 // Closer closes hours: each once, in order, and only when all that it holds was
@@ -55,14 +55,18 @@ func (c *Closer) Run(ctx context.Context) {
 // Close closes all hours that are due and makes all corrections that are.
 func (c *Closer) Close(ctx context.Context) error {
 	for ctx.Err() == nil {
-		done, corrected, err := c.Books.CorrectHours(ctx, c.Now(), correctionsAtOnce, Hour)
+		hours, err := c.Books.CorrectHours(ctx, c.Now(), correctionsAtOnce, Hour)
 		if err != nil {
 			return err
 		}
-		if corrected > 0 {
-			c.Log.Info("closed hours were corrected", "hours", corrected)
+		if hours.Corrected > 0 {
+			c.Log.Info("closed hours were corrected", "hours", hours.Corrected)
 		}
-		if done < correctionsAtOnce {
+		for _, h := range hours.Refused {
+			c.Log.Error("a closed hour comes out otherwise and nothing in the chain explains it; it is left as it is: run lodge usage verify",
+				"hour", h.Hour, "tenant", h.TenantID)
+		}
+		if hours.Done < correctionsAtOnce {
 			break
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	CheckSeq          Check = "seq"          // a row is missing
 	CheckOverlap      Check = "overlap"      // two intervals of a slot count the same time
 	CheckOrphan       Check = "orphan"       // something is counted that is not there
+	CheckOpen         Check = "open"         // what is counted now is not what was seen
 	CheckHour         Check = "hour"         // a closed hour is not what its intervals make
 	CheckConservation Check = "conservation" // the hours together are not what the intervals are
 	CheckInvoice      Check = "invoice"      // an invoice is missing, does not add up, or is not what the ledger makes
@@ -33,8 +34,8 @@ const (
 // Report is what Verify has found.
 type Report struct {
 	Intervals, Hours, Links, Invoices int64
-	// Pending is how many closed hours wait for their correction; they were not
-	// compared.
+	// Pending is how many closed hours wait for their correction. They may differ from
+	// what they are made of now by what the chain covers since.
 	Pending  int64
 	From, To time.Time       // of the closed hours
 	Head     cloud.UsageSeal // the last link: whoever keeps its hash can tell later whether rows at the end were cut off
@@ -57,7 +58,7 @@ func (r *Report) add(c Check, table string, row int64, format string, args ...an
 // what differs. An error means that it could not be read.
 func Verify(l cloud.Ledger) (Report, error) {
 	v := verification{ledger: l}
-	for _, check := range []func() error{v.chain, v.orphans, v.hours, v.invoices, v.remakes} {
+	for _, check := range []func() error{v.chain, v.orphans, v.open, v.hours, v.invoices, v.remakes} {
 		if err := check(); err != nil {
 			return v.Report, err
 		}
@@ -106,14 +107,14 @@ func (v *verification) orphans() error {
 // hour by hour: it looks for overlaps and missing rows, and makes each closed hour
 // again.
 func (v *verification) hours() error {
-	kept, err := v.keptHours()
+	kept, pending, err := v.keptHours()
 	if err != nil {
 		return err
 	}
 	if v.From, v.To, err = v.ledger.Closed(); err != nil {
 		return err
 	}
-	s := sweep{v: v, kept: kept, hour: v.From, ends: map[slotKey]cloud.Interval{}, sums: map[sumKey]*big.Int{}}
+	s := sweep{v: v, kept: kept, pending: pending, hour: v.From, ends: map[slotKey]cloud.Interval{}, sums: map[sumKey]*big.Int{}}
 	if err := v.ledger.Intervals(s.take); err != nil {
 		return err
 	}
@@ -122,7 +123,9 @@ func (v *verification) hours() error {
 			return err
 		}
 	}
-	s.conserve()
+	if err := s.conserve(); err != nil {
+		return err
+	}
 	var drops int64
 	if err := v.ledger.Drops(func(cloud.UsageDrop) error { drops++; return nil }); err != nil {
 		return err
@@ -139,20 +142,20 @@ type hourKey struct {
 	hour   int64
 }
 
-// keptHours are the last revisions of the closed hours but for those that are to
-// be corrected, which are nil.
-func (v *verification) keptHours() (map[hourKey]*cloud.UsageHour, error) {
-	kept := map[hourKey]*cloud.UsageHour{}
-	err := v.ledger.Hours(func(h cloud.UsageHour) error {
+// keptHours are the last revisions of the closed hours, and which of them are to be
+// corrected.
+func (v *verification) keptHours() (kept map[hourKey]*cloud.UsageHour, pending map[hourKey]bool, err error) {
+	kept, pending = map[hourKey]*cloud.UsageHour{}, map[hourKey]bool{}
+	err = v.ledger.Hours(func(h cloud.UsageHour) error {
 		kept[hourKey{h.TenantID, h.Hour.UnixMilli()}] = &h
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return kept, v.ledger.Recounts(func(h cloud.UsageHour) error {
+	return kept, pending, v.ledger.Recounts(func(h cloud.UsageHour) error {
 		v.Pending++
-		kept[hourKey{h.TenantID, h.Hour.UnixMilli()}] = nil
+		pending[hourKey{h.TenantID, h.Hour.UnixMilli()}] = true
 		return nil
 	})
 }

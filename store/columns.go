@@ -152,6 +152,8 @@ func collect[T any](s source, scan func(*sql.Rows) (T, error), query string, arg
 	return out, rows.Err()
 }
 
+func scanNumber(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
+
 func scanText(rows *sql.Rows) (text string, err error) { return text, rows.Scan(&text) }
 
 // one scans the only row of a query; found is false when there is none.

@@ -477,7 +477,7 @@ CREATE TABLE usage_drop (
   amount      BIGINT  NOT NULL,
   started_at  BIGINT  NOT NULL,
   dropped_at  BIGINT  NOT NULL CHECK (dropped_at <= started_at)
-);
+, resource TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT '');
 
 CREATE TRIGGER usage_interval_close_once
 BEFORE UPDATE ON usage_interval
@@ -1652,4 +1652,26 @@ WHEN EXISTS (
 )
 BEGIN
   SELECT RAISE(ABORT, 'price: overlaps a price of the same');
+END;
+
+CREATE TABLE usage_opening (
+  from_seq BIGINT NOT NULL
+);
+
+CREATE TRIGGER usage_opening_no_insert
+BEFORE INSERT ON usage_opening
+BEGIN
+  SELECT RAISE(ABORT, 'usage_opening: rows stay');
+END;
+
+CREATE TRIGGER usage_opening_no_update
+BEFORE UPDATE ON usage_opening
+BEGIN
+  SELECT RAISE(ABORT, 'usage_opening: rows stay');
+END;
+
+CREATE TRIGGER usage_opening_no_delete
+BEFORE DELETE ON usage_opening
+BEGIN
+  SELECT RAISE(ABORT, 'usage_opening: rows stay');
 END;

@@ -83,11 +83,10 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 	return res.LastInsertId()
 }
 
-// returning runs a statement that writes, and returns the whole numbers that it
-// gives for its rows.
-func (t *tx) returning(query string, args ...any) ([]int64, error) {
+// returning runs a statement that writes, and returns what it gives of its rows.
+func returning[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	atStatement()
-	return collect(t, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, query, args...)
+	return collect(t, scan, query, args...)
 }
 
 // write runs f in one immediate transaction and commits when f returns nil.

@@ -1,16 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"slices"
 	"strings"
-	"time"
 
 	"lodge/cloud"
 )
 
-const intervalQuery = `
-		SELECT
+const intervalColumns = `
 		  seq,
 		  tenant_id,
 		  resource_id,
@@ -21,7 +20,10 @@ const intervalQuery = `
 		  state,
 		  started_at,
 		  ended_at,
-		  evidence
+		  evidence`
+
+const intervalQuery = `
+		SELECT` + intervalColumns + `
 		FROM usage_interval`
 
 func scanInterval(rows *sql.Rows) (iv cloud.Interval, err error) {
@@ -88,12 +90,11 @@ func (t *tx) closeIntervals(ivs []cloud.Interval) error {
 	if err := t.recountFrom(ivs[0].TenantID, ivs[0].EndedAt); err != nil {
 		return err
 	}
-	for _, iv := range ivs {
-		if err := t.seal(cloud.SealInterval, iv.Seq, iv.Sealed()); err != nil {
-			return err
-		}
+	rows := make([]sealable, len(ivs))
+	for n, iv := range ivs {
+		rows[n] = sealable{iv.Seq, iv.Sealed()}
 	}
-	return nil
+	return t.sealAll(cloud.SealInterval, rows)
 }
 
 // dropInterval removes an open interval that would have no length, after it was
@@ -108,8 +109,10 @@ func (t *tx) dropInterval(iv cloud.Interval) error {
 		  meter,
 		  amount,
 		  started_at,
-		  dropped_at
-		) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		  dropped_at,
+		  resource,
+		  state
+		) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		iv.Seq,
 		iv.TenantID,
 		iv.ResourceID,
@@ -118,6 +121,8 @@ func (t *tx) dropInterval(iv cloud.Interval) error {
 		iv.Amount,
 		stamp(iv.StartedAt),
 		stamp(iv.EndedAt),
+		iv.Resource,
+		string(iv.State),
 	)
 	if err != nil {
 		return err
@@ -179,7 +184,7 @@ const lastEndQuery = `
 
 // openAll opens intervals of one resource, each where it begins, or where the last
 // one of the meter ended when that is later: time is never counted twice. One
-// statement opens them all, for this is what a create waits for.
+// statement opens them all and one covers them, for this is what a start waits for.
 func (t *tx) openAll(tenantID, resourceID, resource string, all []cloud.Opening) error {
 	if len(all) == 0 {
 		return nil
@@ -191,7 +196,7 @@ func (t *tx) openAll(tenantID, resourceID, resource string, all []cloud.Opening)
 			tenantID, resourceID, resource, o.Slot, string(o.Meter), o.Amount, string(o.State),
 			max(o.From.UnixMilli(), t.floor), resourceID, o.Slot, string(o.Meter))
 	}
-	began, err := t.returning(`
+	opened, err := returning(t, scanInterval, `
 		INSERT INTO usage_interval (
 		  tenant_id,
 		  resource_id,
@@ -202,9 +207,21 @@ func (t *tx) openAll(tenantID, resourceID, resource string, all []cloud.Opening)
 		  state,
 		  started_at
 		) VALUES `+row+strings.Repeat(", "+row, len(all)-1)+`
-		RETURNING started_at`, args...)
+		RETURNING `+intervalColumns, args...)
 	if err != nil {
 		return err
 	}
-	return t.recountFrom(tenantID, time.UnixMilli(slices.Min(began)))
+	slices.SortFunc(opened, func(a, b cloud.Interval) int { return cmp.Compare(a.Seq, b.Seq) })
+	began := opened[0].StartedAt
+	rows := make([]sealable, len(opened))
+	for n, iv := range opened {
+		rows[n] = sealable{iv.Seq, iv.Opened()}
+		if iv.StartedAt.Before(began) {
+			began = iv.StartedAt
+		}
+	}
+	if err := t.sealAll(cloud.SealOpened, rows); err != nil {
+		return err
+	}
+	return t.recountFrom(tenantID, began)
 }

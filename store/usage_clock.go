@@ -22,10 +22,33 @@ func (d *DB) openLedger(ctx context.Context) error {
 		SELECT 1
 		WHERE NOT EXISTS (SELECT 1 FROM usage_seal)
 		  AND (EXISTS (SELECT 1 FROM usage_fact) OR EXISTS (SELECT 1 FROM usage_interval) OR EXISTS (SELECT 1 FROM usage_drop))`)
+	if err != nil {
+		return fail("open ledger", err)
+	}
+	cover := (*tx).sealOld
+	if !old {
+		// Only of what was opened before the openings were covered, and only once: a row
+		// that somebody puts in later must not get a link.
+		cover = (*tx).sealOpen
+		old, err = exists(s, `
+			SELECT 1
+			WHERE NOT EXISTS (SELECT 1 FROM usage_seal WHERE kind = 'opened')
+			  AND EXISTS (
+			    SELECT 1
+			    FROM usage_interval
+			    WHERE ended_at IS NULL
+			      AND seq < (SELECT from_seq FROM usage_opening)
+			  )
+			  AND NOT EXISTS (
+			    SELECT 1
+			    FROM usage_interval
+			    WHERE seq >= (SELECT from_seq FROM usage_opening)
+			  )`)
+	}
 	if err != nil || !old {
 		return fail("open ledger", err)
 	}
-	return d.write(ctx, time.UnixMilli(floor.Int64), reconciler, "seal ledger", func(t *tx) error { return t.sealOld() })
+	return d.write(ctx, time.UnixMilli(floor.Int64), reconciler, "seal ledger", cover)
 }
 
 // Clock is what ties the ledger's time to the clocks of a host, as of its last

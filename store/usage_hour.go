@@ -170,31 +170,44 @@ func (t *tx) insertHour(h cloud.UsageHour) error {
 
 // CorrectHours computes again what late truths have touched since it was closed,
 // at most limit hours of tenants; what comes out otherwise becomes a new
-// revision. It returns how many were computed and how many became others.
-func (d *DB) CorrectHours(ctx context.Context, now time.Time, limit int, count cloud.CountHour) (done, corrected int, err error) {
+// revision. What comes out otherwise and is not explained by what the chain covers
+// since is left as it is, with an event: it was changed beside lodge.
+func (d *DB) CorrectHours(ctx context.Context, now time.Time, limit int, count cloud.CountHour) (c cloud.Corrections, err error) {
 	if any, err := exists(d.read(ctx), `SELECT 1 FROM usage_recount`); err != nil || !any {
-		return 0, 0, fail("correct hours", err)
+		return c, fail("correct hours", err)
 	}
 	err = d.write(ctx, now, reconciler, "correct hours", func(t *tx) error {
-		done, corrected = 0, 0
+		c = cloud.Corrections{}
 		due, err := collect(t, scanHourKey, `SELECT hour, tenant_id FROM usage_recount ORDER BY hour, tenant_id LIMIT ?`, limit)
 		if err != nil {
 			return err
 		}
 		for _, k := range due {
-			changed, err := t.correctHour(k, count)
+			what, err := t.correctHour(k, count)
 			if err != nil {
 				return fmt.Errorf("hour %s of tenant %s: %w", k.Hour.Format(time.RFC3339), k.TenantID, err)
 			}
-			done++
-			if changed {
-				corrected++
+			c.Done++
+			switch what {
+			case hourCorrected:
+				c.Corrected++
+			case hourRefused:
+				c.Refused = append(c.Refused, k)
 			}
 		}
 		return nil
 	})
-	return done, corrected, err
+	return c, err
 }
+
+// corrected is what became of an hour that was computed again.
+type corrected int
+
+const (
+	hourSame corrected = iota
+	hourCorrected
+	hourRefused
+)
 
 func scanHourKey(rows *sql.Rows) (h cloud.UsageHour, err error) {
 	var ms sql.NullInt64
@@ -203,29 +216,40 @@ func scanHourKey(rows *sql.Rows) (h cloud.UsageHour, err error) {
 	return h, err
 }
 
-func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (changed bool, err error) {
-	_, err = t.exec(`DELETE FROM usage_recount WHERE hour = ? AND tenant_id = ?`, stamp(k.Hour), k.TenantID)
+func (t *tx) correctHour(k cloud.UsageHour, count cloud.CountHour) (corrected, error) {
+	_, err := t.exec(`DELETE FROM usage_recount WHERE hour = ? AND tenant_id = ?`, stamp(k.Hour), k.TenantID)
 	if err != nil {
-		return false, err
+		return hourSame, err
 	}
-	last, _, err := one(t, scanHour, hourQuery+`
+	last, found, err := one(t, scanHour, hourQuery+`
 		WHERE tenant_id = ?
 		  AND hour = ?
 		ORDER BY revision DESC
 		LIMIT 1`, k.TenantID, stamp(k.Hour))
 	if err != nil {
-		return false, err
+		return hourSame, err
+	}
+	if !found {
+		last = k
 	}
 	of, err := hourOf(t, k.TenantID, k.Hour)
 	if err != nil {
-		return false, err
+		return hourSame, err
 	}
 	h := count(k.TenantID, k.Hour, of)
 	if last.Revision == 0 && h.Lines == 0 || last.Revision > 0 && h.Digest == last.Digest {
-		return false, nil
+		return hourSame, nil
+	}
+	explained, err := t.explained(last, count)
+	if err != nil {
+		return hourSame, err
+	}
+	if !explained {
+		return hourRefused, t.event("", cloud.Ref{Kind: cloud.KindTenant, ID: k.TenantID}, k.TenantID, "usage.correction_refused",
+			"The hour "+k.Hour.UTC().Format(time.RFC3339)+" comes out otherwise than it was closed, and nothing that was found out since explains it; it stays as it is. Run lodge usage verify.", nil)
 	}
 	h.Revision = last.Revision + 1
-	return true, t.insertHour(h)
+	return hourCorrected, t.insertHour(h)
 }
 
 const hourQuery = `

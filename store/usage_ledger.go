@@ -87,6 +87,7 @@ var sealed = []struct {
 	final string // a query of their numbers, as ref
 	row   func(s source, ref int64) ([]byte, error)
 }{
+	{cloud.SealOpened, `SELECT seq AS ref FROM usage_interval WHERE ended_at IS NULL OR seq >= (SELECT from_seq FROM usage_opening)`, openedRow},
 	{cloud.SealInterval, `SELECT seq AS ref FROM usage_interval WHERE ended_at IS NOT NULL`, sealedRow(scanInterval, intervalQuery+` WHERE seq = ? AND ended_at IS NOT NULL`)},
 	{cloud.SealDrop, `SELECT seq AS ref FROM usage_drop`, sealedRow(scanDrop, dropQuery+` WHERE seq = ?`)},
 	{cloud.SealFact, `SELECT seq AS ref FROM usage_fact`, sealedRow(scanFact, factQuery+` WHERE seq = ?`)},
@@ -118,6 +119,33 @@ func sealedRow[T interface{ Sealed() []byte }](scan func(*sql.Rows) (T, error), 
 		}
 		return v.Sealed(), nil
 	}
+}
+
+// openedQuery is an interval as it was opened, also when it was dropped since.
+const openedQuery = intervalQuery + `
+		WHERE seq = ?
+		UNION ALL
+		SELECT
+		  seq,
+		  tenant_id,
+		  resource_id,
+		  resource,
+		  slot,
+		  meter,
+		  amount,
+		  state,
+		  started_at,
+		  NULL,
+		  ''
+		FROM usage_drop
+		WHERE seq = ?`
+
+func openedRow(s source, seq int64) ([]byte, error) {
+	iv, found, err := one(s, scanInterval, openedQuery, seq, seq)
+	if err != nil || !found {
+		return nil, err
+	}
+	return iv.Opened(), nil
 }
 
 func bookEndQuery(table string) string {

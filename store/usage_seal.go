@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"lodge/cloud"
@@ -41,21 +43,37 @@ func (t *tx) ledgerEnds() (*ledgerEnds, error) {
 	return &t.ledger, nil
 }
 
+// sealable is a row of a kind, with all of it that the chain covers.
+type sealable struct {
+	ref int64
+	row []byte
+}
+
 // seal covers a row that will not change any more. row is all of it.
 func (t *tx) seal(kind cloud.SealKind, ref int64, row []byte) error {
+	return t.sealAll(kind, []sealable{{ref, row}})
+}
+
+// sealAll is seal for rows of one kind, in one statement.
+func (t *tx) sealAll(kind cloud.SealKind, rows []sealable) error {
 	end, err := t.ledgerEnds()
-	if err != nil {
+	if err != nil || len(rows) == 0 {
 		return err
 	}
-	end.n++
-	end.hash = cloud.Seal(end.hash, kind, row)
+	args := make([]any, 0, 4*len(rows))
+	for _, r := range rows {
+		end.n++
+		end.hash = cloud.Seal(end.hash, kind, r.row)
+		args = append(args, end.n, string(kind), r.ref, bytes.Clone(end.hash[:]))
+	}
+	const values = `(?, ?, ?, ?)`
 	_, err = t.exec(`
 		INSERT INTO usage_seal (
 		  n,
 		  kind,
 		  ref,
 		  hash
-		) VALUES (?, ?, ?, ?)`, end.n, string(kind), ref, end.hash[:])
+		) VALUES `+values+strings.Repeat(", "+values, len(rows)-1), args...)
 	return err
 }
 
@@ -87,7 +105,15 @@ func scanSeal(rows *sql.Rows) (s cloud.UsageSeal, err error) {
 
 // sealOld covers what a lodge without the chain has left: called once, when the
 // schema has got it. Rows written since are covered by their own transactions.
-func (t *tx) sealOld() error {
+func (t *tx) sealOld() error { return t.sealMissing(func(cloud.SealKind) bool { return true }) }
+
+// sealOpen covers the openings of what a lodge that did not cover them has left
+// open: called once, when the schema has got that.
+func (t *tx) sealOpen() error {
+	return t.sealMissing(func(kind cloud.SealKind) bool { return kind == cloud.SealOpened })
+}
+
+func (t *tx) sealMissing(wanted func(cloud.SealKind) bool) error {
 	l := ledger{t.sql, t.ctx}
 	type link struct {
 		kind cloud.SealKind
@@ -95,7 +121,9 @@ func (t *tx) sealOld() error {
 	}
 	var old []link
 	err := l.Unsealed(func(kind cloud.SealKind, ref int64) error {
-		old = append(old, link{kind, ref})
+		if wanted(kind) {
+			old = append(old, link{kind, ref})
+		}
 		return nil
 	})
 	if err != nil {

@@ -15,6 +15,10 @@ func (p points) InstanceWishes(ctx context.Context, h string, ids []string) ([]c
 	return ask(p, "InstanceWishes", func() ([]cloud.InstanceWish, error) { return p.o.Instances.InstanceWishes(ctx, h, ids) })
 }
 
+func (p points) UnmeteredInstances(ctx context.Context, h string) ([]string, error) {
+	return ask(p, "UnmeteredInstances", func() ([]string, error) { return p.o.Instances.UnmeteredInstances(ctx, h) })
+}
+
 func (p points) RecordInstance(ctx context.Context, r cloud.InstanceRecord) error {
 	return p.do("RecordInstance", func() error { return p.o.Instances.RecordInstance(ctx, r) })
 }
