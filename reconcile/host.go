@@ -83,6 +83,9 @@ type Instances interface {
 	// not gone when ids is nil.
 	InstanceWishes(ctx context.Context, hostID string, ids []string) ([]cloud.InstanceWish, error)
 	RecordInstance(ctx context.Context, r cloud.InstanceRecord) error
+	// UnmeteredInstances are the instances whose guests were seen and whose meters do
+	// not all run; the next record of each starts them.
+	UnmeteredInstances(ctx context.Context, hostID string) ([]string, error)
 }
 
 // Traffic is what the loop needs of the store for the bytes of guests.

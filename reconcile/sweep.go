@@ -38,6 +38,7 @@ func (l *Loop) sweep(ctx context.Context) {
 			l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: w.ID})
 		}
 	}
+	l.sweepMeters(ctx)
 	l.sweepTraffic(ctx, wishes, guests)
 	l.sweepNetworks(ctx, nets)
 	if l.Restores != nil {
@@ -57,6 +58,19 @@ func (l *Loop) sweep(ctx context.Context) {
 	// heartbeat is what the next start would take it for.
 	if err := l.Hosts.Heartbeat(ctx, l.HostID, l.told.earliest(now)); err != nil {
 		l.Log.Error("sweep: heartbeat", "err", err)
+	}
+}
+
+// sweepMeters has what was seen and is not counted recorded again, which counts it
+// from then on. A record writes both at once, so somebody has taken rows away.
+func (l *Loop) sweepMeters(ctx context.Context) {
+	ids, err := l.Instances.UnmeteredInstances(ctx, l.HostID)
+	if err != nil {
+		l.Log.Error("sweep: meters", "err", err)
+	}
+	for _, id := range ids {
+		l.Log.Error("an instance was not counted, and is from now on; run lodge usage verify", "id", id)
+		l.work.mark(cloud.Ref{Kind: cloud.KindInstance, ID: id})
 	}
 }
 
