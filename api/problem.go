@@ -58,6 +58,7 @@ var meanings = map[cloud.Code]meaning{
 	cloud.CodeInternal:       {http.StatusInternalServerError, "A defect of lodge"},
 
 	cloud.CodeHypervisor:     {http.StatusServiceUnavailable, "The hypervisor does not answer"},
+	cloud.CodeClockStepped:   {http.StatusServiceUnavailable, "The clock was set far forward"},
 	cloud.CodeStorage:        {http.StatusInternalServerError, "A disk could not be made or removed"},
 	cloud.CodeNetwork:        {http.StatusInternalServerError, "The network could not be set up"},
 	cloud.CodeGuestFailed:    {http.StatusInternalServerError, "The guest was not started"},

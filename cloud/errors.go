@@ -49,6 +49,7 @@ const (
 
 	// Codes seen on an object as its Problem rather than in an answer.
 	CodeHypervisor     Code = "hypervisor_unavailable" // libvirt does not answer
+	CodeClockStepped   Code = "clock_stepped"          // the wall clock is far ahead of lodge's time
 	CodeStorage        Code = "storage_failed"         // the disk or seed could not be made or removed
 	CodeNetwork        Code = "network_failed"         // the network or the address could not be set up
 	CodeGuestFailed    Code = "guest_failed"           // libvirt refused to define or start the guest
@@ -69,7 +70,7 @@ func Codes() []Code {
 		CodeAddresses, CodeNoImage, CodeImageNotReady, CodeImageFormat, CodeImageUnsafe,
 		CodeImageTooBig, CodeImageTruncated, CodeChecksum, CodeURLRefused, CodeURLFailed,
 		CodeDiskFull, CodeRateLimited, CodeUnavailable, CodeInternal,
-		CodeHypervisor, CodeStorage, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
+		CodeHypervisor, CodeClockStepped, CodeStorage, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
 		CodeGuestForeign, CodeGuestPaused, CodeDiskMissing, CodeTimeout, CodeImportCanceled,
 	}
 }

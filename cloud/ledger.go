@@ -47,6 +47,28 @@ type ClockAnchor struct {
 	At     time.Time
 }
 
+// KeptClock is the anchor of a host as it is kept, and the latest moment of the
+// ledger that anything else tells of: a heartbeat, a row, a step, an event.
+type KeptClock struct {
+	HostID string
+	Anchor ClockAnchor
+	Latest time.Time
+}
+
+// AnchorSlack is how far an anchor may be ahead of all else. Both are written with
+// each look at the host; a heartbeat is a little behind while an end that is known
+// is not written down yet.
+const AnchorSlack = 10 * time.Minute
+
+// Ahead is how far the anchor is ahead of what tells of it; zero when that is not
+// more than it may be.
+func (c KeptClock) Ahead() time.Duration {
+	if d := c.Anchor.At.Sub(c.Latest); d > AnchorSlack {
+		return d
+	}
+	return 0
+}
+
 // UsageDrop is an interval that would have had no length. It left its numbers
 // here when its row went.
 type UsageDrop struct {
@@ -216,6 +238,8 @@ type Ledger interface {
 	HourKnown(h UsageHour) (of HourContent, ok bool, err error)
 	// Present gives what is there and could be counted, with what is open of it.
 	Present(f func(Present) error) error
+	// Clocks gives what is kept of the hosts' clocks.
+	Clocks(f func(KeptClock) error) error
 	// LastSeq is the highest seq that an interval was ever given.
 	LastSeq() (int64, error)
 	// Closed is from when on and until when hours are closed; zero for none.

@@ -21,13 +21,14 @@ const StepTolerance = 500 * time.Millisecond
 // Begin is the anchor that a start of lodged goes by. Within one boot the
 // ledger's time goes on from the saved anchor, whatever happened to the wall
 // clock meanwhile; a new boot begins with the wall clock, but never before the
-// saved time.
+// saved time, and there when the wall clock is ahead by more than BootAtOnce: that
+// is a step to be looked at for a while.
 func Begin(saved cloud.ClockAnchor, known bool, t Tick) cloud.ClockAnchor {
 	if known && saved.BootID == t.BootID && t.Boot >= saved.Boot {
 		return saved
 	}
 	at := t.Wall
-	if known && saved.At.After(at) {
+	if known && (saved.At.After(at) || at.Sub(saved.At) > BootAtOnce) {
 		at = saved.At
 	}
 	return cloud.ClockAnchor{BootID: t.BootID, Boot: t.Boot, At: at.UTC().Round(0)}

@@ -26,6 +26,7 @@ const (
 	CheckOverlap      Check = "overlap"      // two intervals of a slot count the same time
 	CheckOrphan       Check = "orphan"       // something is counted that is not there
 	CheckOpen         Check = "open"         // what is counted now is not what was seen
+	CheckClock        Check = "clock"        // the time that lodge goes by is not the one of its rows
 	CheckHour         Check = "hour"         // a closed hour is not what its intervals make
 	CheckConservation Check = "conservation" // the hours together are not what the intervals are
 	CheckInvoice      Check = "invoice"      // an invoice is missing, does not add up, or is not what the ledger makes
@@ -58,7 +59,7 @@ func (r *Report) add(c Check, table string, row int64, format string, args ...an
 // what differs. An error means that it could not be read.
 func Verify(l cloud.Ledger) (Report, error) {
 	v := verification{ledger: l}
-	for _, check := range []func() error{v.chain, v.orphans, v.open, v.hours, v.invoices, v.remakes} {
+	for _, check := range []func() error{v.chain, v.orphans, v.open, v.clocks, v.hours, v.invoices, v.remakes} {
 		if err := check(); err != nil {
 			return v.Report, err
 		}

@@ -47,3 +47,13 @@ func (v *verification) open() error {
 		return nil
 	})
 }
+
+// clocks compares the time that the next start goes by with what is written down.
+func (v *verification) clocks() error {
+	return v.ledger.Clocks(func(c cloud.KeptClock) error {
+		if ahead := c.Ahead(); ahead > 0 {
+			v.add(CheckClock, "usage_clock", 0, "The time that is kept for the host %s is %s ahead of everything else that is written down; lodged refuses it at its next start.", c.HostID, ahead)
+		}
+		return nil
+	})
+}

@@ -216,10 +216,11 @@ func (d *DB) Beat(ctx context.Context, hostID string, at time.Time, clock cloud.
 
 // RecordHostProblem shows a problem on the host and on each of its instances
 // that has none of its own; nil clears it on the host and on the instances that
-// had it from the host. A record that changes nothing writes nothing. The event
-// is the host's alone.
+// had it from the host. A clock that is in doubt is the host's alone: its guests
+// run. A record that changes nothing writes nothing. The event is the host's alone.
 func (d *DB) RecordHostProblem(ctx context.Context, hostID string, now time.Time, p *cloud.Problem) error {
-	if h, err := host(d.read(ctx), hostID); err == nil && p == nil && h.Problem == nil {
+	ofHost := p == nil || p.Code == cloud.CodeClockStepped
+	if h, err := host(d.read(ctx), hostID); err == nil && ofHost && sameProblem(h.Problem, p) {
 		return nil
 	}
 	return d.write(ctx, now, reconciler, "record host problem", func(t *tx) error {
@@ -236,7 +237,7 @@ func (d *DB) RecordHostProblem(ctx context.Context, hostID string, now time.Time
 				return err
 			}
 		}
-		if p == nil {
+		if ofHost {
 			return t.clearHostProblem(hostID)
 		}
 		return t.passHostProblem(hostID, cols)

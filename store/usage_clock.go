@@ -69,6 +69,70 @@ func (d *DB) Clock(ctx context.Context, hostID string) (a cloud.ClockAnchor, ok 
 	return a, err == nil, fail("read clock", err)
 }
 
+// keptClock is the clock of a host with what else tells of it; found is false before
+// the first heartbeat.
+func keptClock(s source, hostID string) (c cloud.KeptClock, found bool, err error) {
+	all, err := keptClocks(s, ` WHERE c.host_id = ?`, hostID)
+	if err != nil || len(all) == 0 {
+		return c, false, err
+	}
+	return all[0], true, nil
+}
+
+func keptClocks(s source, where string, args ...any) ([]cloud.KeptClock, error) {
+	row, err := lastRow(s)
+	if err != nil {
+		return nil, err
+	}
+	return collect(s, func(rows *sql.Rows) (c cloud.KeptClock, err error) {
+		var boot, at, latest int64
+		err = rows.Scan(&c.HostID, &c.Anchor.BootID, &boot, &at, &latest)
+		c.Anchor.Boot, c.Anchor.At, c.Latest = time.Duration(boot), time.Unix(0, at).UTC(), time.UnixMilli(latest).UTC()
+		if row.After(c.Latest) {
+			c.Latest = row
+		}
+		return c, err
+	}, `
+		SELECT
+		  c.host_id,
+		  c.boot_id,
+		  c.boot_ns,
+		  c.at_ns,
+		  MAX(
+		    COALESCE(h.heartbeat_at, 0),
+		    COALESCE((SELECT MAX(wall) FROM usage_clock_step WHERE adopted = 1), 0),
+		    COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)
+		  )
+		FROM usage_clock c
+		JOIN host h ON h.id = c.host_id`+where, args...)
+}
+
+// KeptClock is what is kept of a host's clock; found is false before the first
+// heartbeat.
+func (d *DB) KeptClock(ctx context.Context, hostID string) (c cloud.KeptClock, found bool, err error) {
+	c, found, err = keptClock(d.read(ctx), hostID)
+	return c, found, fail("read clock", err)
+}
+
+// RefuseClock puts the anchor of a host back to what else tells of it, with an
+// event: somebody has changed it beside lodge.
+func (d *DB) RefuseClock(ctx context.Context, c cloud.KeptClock) (a cloud.ClockAnchor, err error) {
+	a = c.Anchor
+	a.At = c.Latest
+	err = d.write(ctx, c.Latest, reconciler, "refuse clock", func(t *tx) error {
+		h, err := host(t, c.HostID)
+		if err != nil {
+			return err
+		}
+		if err := t.keepClock(c.HostID, a); err != nil {
+			return err
+		}
+		return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: c.HostID}, h.Name, "host.clock_refused",
+			"The time that was kept for this host was "+c.Ahead().String()+" ahead of everything else that is written down; usage goes on from there. Somebody has changed it.", nil)
+	})
+	return a, err
+}
+
 func (t *tx) keepClock(hostID string, a cloud.ClockAnchor) error {
 	_, err := t.exec(`
 		INSERT INTO usage_clock (

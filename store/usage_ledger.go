@@ -215,6 +215,16 @@ func scanStep(rows *sql.Rows) (s cloud.ClockStep, err error) {
 	return s, err
 }
 
+func (l ledger) Clocks(f func(cloud.KeptClock) error) error {
+	all, err := keptClocks(l, "")
+	for _, c := range all {
+		if err == nil {
+			err = f(c)
+		}
+	}
+	return err
+}
+
 func (l ledger) Recounts(f func(cloud.UsageHour) error) error {
 	return each(l, scanHourKey, f, `SELECT hour, tenant_id FROM usage_recount`)
 }

@@ -59,6 +59,7 @@ type flags struct {
 	sink          string
 	sinkToken     string
 	sinkBatch     int
+	trustClock    bool
 	metricsListen string
 	metricsOpen   bool
 	otlpEndpoint  string
@@ -141,6 +142,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.invoice.Prefix, "invoice-prefix", "INV-", "what the numbers of invoices begin with")
 	fs.StringVar(&f.invoice.Issuer, "invoice-issuer", "", "who invoices: name and address, lines separated by \\n")
 	fs.StringVar(&f.invoice.TaxPercent, "invoice-tax", "", "percent of tax that is put on invoices; none by default")
+	fs.BoolVar(&f.trustClock, "trust-clock", false, "follow a wall clock that is far ahead of lodge's time at once; for one start, when you know that it is right")
 	fs.StringVar(&f.sink, "usage-sink", "", "URL that gets every closed hour of usage as CloudEvents")
 	fs.StringVar(&f.sinkToken, "usage-sink-token-file", "", "file with the bearer token that it is shown, read again each time")
 	fs.IntVar(&f.sinkBatch, "usage-sink-batch", 100, "events in one request; 1 for each by itself, in structured mode")
@@ -194,7 +196,8 @@ func (f *flags) daemon() (daemon.Config, error) {
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
 		Now: time.Now, Clocks: daemon.ReadClocks, NewID: uuid.NewString, Log: log, Out: os.Stdout,
-		Listen: f.listen, PlainHTTP: f.plainHTTP,
+		TrustClock: f.trustClock,
+		Listen:     f.listen, PlainHTTP: f.plainHTTP,
 		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen, OTLPEndpoint: f.otlpEndpoint,
 		TLS: cert.Options{Hosts: f.tlsHosts, CertFile: f.tlsCert, KeyFile: f.tlsKey},
 	}

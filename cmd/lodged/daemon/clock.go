@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,18 +68,30 @@ type timekeeper struct {
 	// settled reports whether all ends that are known are written down: one that
 	// is not must not come behind a step that it was before. Nil: always.
 	settled func() bool
+	// trust: the operator says that the wall clock is right, so the next look follows it
+	// however far it is ahead.
+	trust bool
 
 	mu     sync.RWMutex
 	anchor cloud.ClockAnchor
 
 	settling sync.Mutex
 	told     time.Duration // how far back the wall clock was when that was last written down
+	doubt    meter.Doubt
+	problem  atomic.Pointer[cloud.Problem] // of a step that is not followed yet
 }
 
 func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func() (meter.Tick, error), log *slog.Logger) (*timekeeper, error) {
-	saved, known, err := db.Clock(ctx, hostID)
+	kept, known, err := db.KeptClock(ctx, hostID)
 	if err != nil {
 		return nil, err
+	}
+	saved := kept.Anchor
+	if known && kept.Ahead() > 0 {
+		log.Error("the time that was kept is ahead of everything that is written down; somebody has changed it, and it is refused", "kept", saved.At, "latest", kept.Latest)
+		if saved, err = db.RefuseClock(ctx, kept); err != nil {
+			return nil, err
+		}
 	}
 	tick, err := read()
 	if err != nil {
@@ -133,9 +146,15 @@ func (k *timekeeper) Heartbeat(ctx context.Context, hostID string, at time.Time)
 	if err := k.db.Beat(ctx, hostID, at, cloud.ClockAnchor{BootID: t.BootID, Boot: t.Boot, At: step.At}); err != nil {
 		return err
 	}
+	follow, err := k.believe(ctx, step, stepped, t)
+	if err != nil {
+		return err
+	}
 	switch {
 	case !stepped:
 		k.told = 0
+		return nil
+	case !follow:
 		return nil
 	case step.Adopted && k.settled != nil && !k.settled():
 		return nil // with a later heartbeat
@@ -146,23 +165,60 @@ func (k *timekeeper) Heartbeat(ctx context.Context, hostID string, at time.Time)
 		}
 		k.told = back
 	}
-	return k.follow(ctx, hostID)
+	return k.follow(ctx, hostID, step.Wall.Sub(step.At))
+}
+
+// believe reports whether a step is to be followed now. One far forward is so when
+// it has stood for a while, when the operator says so, or when nothing was ever
+// counted: a machine that keeps no time begins in 1970. Until then it is a problem of
+// the host.
+func (k *timekeeper) believe(ctx context.Context, step cloud.ClockStep, stepped bool, t meter.Tick) (bool, error) {
+	doubt, follow := meter.Doubt{}, true
+	if stepped && step.Adopted && !k.trust {
+		if doubt, follow = k.doubt.Look(step, t); !follow {
+			next, _, err := k.db.NextHour(ctx)
+			if err != nil {
+				return false, err
+			}
+			follow = next.IsZero()
+		}
+	}
+	k.trust = k.trust && k.settled != nil && !k.settled() // it holds for one step that is followed
+	begins := doubt.Any() && !follow && k.problem.Load() == nil
+	ends := (!doubt.Any() || follow) && k.problem.Load() != nil
+	k.doubt = doubt
+	switch {
+	case begins:
+		k.problem.Store(&cloud.Problem{Code: cloud.CodeClockStepped, Since: step.At, Message: "The wall clock is " + doubt.Off.Truncate(time.Minute).String() +
+			" ahead of lodge's time, which goes on without it until that has stood for 10 minutes. If the clock is right, wait, or restart lodged with --trust-clock; if it is wrong, set it."})
+		k.log.Error("the wall clock was set far forward; it is followed when that has stood for a while", "ledger", step.At, "clock", step.Wall)
+	case ends:
+		k.problem.Store(nil)
+		k.log.Info("the wall clock is not in doubt any more", "ledger", step.At, "clock", step.Wall, "followed", stepped && step.Adopted)
+	default:
+		return follow, nil
+	}
+	return follow, k.db.RecordHostProblem(ctx, k.hostID, step.At, k.problem.Load())
 }
 
 // follow writes a step down, and takes the new time when it is adopted. Who has
 // asked for the time before and writes behind it is taken to the step's end by
 // the store.
-func (k *timekeeper) follow(ctx context.Context, hostID string) error {
+func (k *timekeeper) follow(ctx context.Context, hostID string, believed time.Duration) error {
 	t, err := k.read() // anew: what was written since is before the step
 	if err != nil {
 		return err
 	}
-	step, after, _ := meter.Step(k.anchor, t)
+	step, after, stepped := meter.Step(k.anchor, t)
+	if moved := step.Wall.Sub(step.At) - believed; !stepped || moved.Abs() > meter.StepTolerance {
+		return nil // it was set again just now: the next look sees what to think of that
+	}
 	step.HostID = hostID
 	k.log.Warn("the clock was set", "ledger", step.At, "clock", step.Wall, "followed", step.Adopted)
 	if err := k.db.StepClock(ctx, step, after); err != nil {
 		return fmt.Errorf("follow the clock: %w", err)
 	}
+	k.doubt = meter.Doubt{}
 	k.mu.Lock()
 	k.anchor = after
 	k.mu.Unlock()
@@ -177,4 +233,12 @@ type clocked struct {
 
 func (c clocked) Heartbeat(ctx context.Context, hostID string, at time.Time) error {
 	return c.keeper.Heartbeat(ctx, hostID, at)
+}
+
+// RecordHostProblem records that the host has no other problem than its clock.
+func (c clocked) RecordHostProblem(ctx context.Context, hostID string, now time.Time, p *cloud.Problem) error {
+	if p == nil {
+		p = c.keeper.problem.Load()
+	}
+	return c.DB.RecordHostProblem(ctx, hostID, now, p)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lodge/api/client"
 	"lodge/cloud"
 	"lodge/meter"
@@ -35,6 +37,14 @@ func (c *turned) set(by time.Duration) {
 	c.wall += by
 }
 
+// pass lets time pass for both clocks, at once.
+func (c *turned) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall += d
+	c.since = c.since.Add(-d)
+}
+
 // steps are the events of steps of the clock, the newest last.
 func steps(t *testing.T, c *client.Client) (out []string) {
 	t.Helper()
@@ -60,7 +70,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A daemon whose wall clock is set a day forward and two hours back counts what
+// A daemon whose wall clock is set forward by most of an hour and two hours back counts what
 // truly passed, says so, and its ledger verifies.
 func TestADaemonWhoseClockIsSet(t *testing.T) {
 	clocks := &turned{boot: "one", since: time.Now().Add(-time.Hour)}
@@ -72,14 +82,14 @@ func TestADaemonWhoseClockIsSet(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	ctx := context.Background()
 
-	clocks.set(24 * time.Hour)
+	clocks.set(50 * time.Minute)
 	await(t, "a step forward", func() bool { return len(steps(t, c)) == 1 })
-	if off := time.Until(s.cfg.Now()); off < 23*time.Hour || off > 25*time.Hour {
+	if off := time.Until(s.cfg.Now()); off < 49*time.Minute || off > 51*time.Minute {
 		t.Errorf("the time is %v ahead", off)
 	}
 	clocks.set(-2 * time.Hour)
 	await(t, "a step back", func() bool { return len(steps(t, c)) == 2 })
-	if off := time.Until(s.cfg.Now()); off < 23*time.Hour {
+	if off := time.Until(s.cfg.Now()); off < 49*time.Minute {
 		t.Errorf("the time was set back, it is %v ahead", off)
 	}
 	time.Sleep(300 * time.Millisecond)
@@ -104,6 +114,71 @@ func TestADaemonWhoseClockIsSet(t *testing.T) {
 	if e := steps(t, c); len(e) != 2 {
 		t.Errorf("the events are %q", e)
 	}
+	s.stop()
+}
+
+// hostProblem is the problem of the only host, "" for none.
+func hostProblem(t *testing.T, c *client.Client) string {
+	t.Helper()
+	hosts, err := c.Hosts(context.Background())
+	if err != nil || len(hosts) != 1 {
+		t.Fatal(len(hosts), err)
+	}
+	if p := hosts[0].Problem; p != nil {
+		return p.Code
+	}
+	return ""
+}
+
+// A clock that is 400 days ahead for some seconds takes nothing along; one that
+// stays a day ahead does after ten minutes. The operator sees both.
+func TestADaemonWhoseClockIsWrongForAMoment(t *testing.T) {
+	clocks := &turned{boot: "one", since: time.Now().Add(-time.Hour)}
+	s := start(t, t.TempDir(), func(c *Config) { c.Clocks, c.SweepEvery = clocks.read, 50*time.Millisecond })
+	c := s.operatorClient()
+	s.running(c, "web1")
+	ahead := func() time.Duration { return time.Until(s.cfg.Now()) }
+
+	clocks.set(400 * 24 * time.Hour)
+	await(t, "a host with a problem", func() bool { return hostProblem(t, c) == "clock_stepped" })
+	time.Sleep(2500 * time.Millisecond) // tens of looks
+	if off := ahead(); off > time.Minute {
+		t.Fatalf("the ledger is %v ahead", off)
+	}
+	if in, err := c.Instances(context.Background(), client.Query{}); err != nil || len(in.Items) != 1 || in.Items[0].Problem != nil {
+		t.Errorf("the instances have a problem: %v %+v", err, in.Items)
+	}
+	clocks.set(-400 * 24 * time.Hour)
+	await(t, "a host without a problem", func() bool { return hostProblem(t, c) == "" })
+	if off := ahead(); off > time.Minute || len(steps(t, c)) != 0 {
+		t.Fatalf("the ledger is %v ahead: %v", off, steps(t, c))
+	}
+
+	clocks.set(24 * time.Hour)
+	await(t, "a host with a problem again", func() bool { return hostProblem(t, c) == "clock_stepped" })
+	clocks.pass(11 * time.Minute)
+	await(t, "a step that stands", func() bool { return len(steps(t, c)) == 1 && hostProblem(t, c) == "" })
+	if off := ahead(); off < 24*time.Hour || off > 25*time.Hour {
+		t.Errorf("the time is %v ahead", off)
+	}
+	v, err := c.VerifyUsage(context.Background())
+	if err != nil || v.Wrong != 0 {
+		t.Errorf("verify: %v %+v", err, v)
+	}
+	s.stop()
+}
+
+// A machine that keeps no time begins long ago. Where nothing was ever counted any
+// step is followed at once, and none far forward as soon as something was.
+func TestAClockThatWasNotKept(t *testing.T) {
+	clocks := &turned{boot: "one", since: time.Now().Add(-time.Hour), wall: -20 * 365 * 24 * time.Hour}
+	s := start(t, t.TempDir(), func(c *Config) { c.Clocks, c.SweepEvery = clocks.read, 50*time.Millisecond })
+	c := s.operatorClient()
+	clocks.set(10 * 365 * 24 * time.Hour)
+	await(t, "a step of ten years", func() bool { return len(steps(t, c)) == 1 })
+	s.running(c, "web1")
+	clocks.set(10 * 365 * 24 * time.Hour)
+	await(t, "a problem", func() bool { return hostProblem(t, c) == "clock_stepped" })
 	s.stop()
 }
 
@@ -140,13 +215,34 @@ func TestTheClockBehindARestartAndABoot(t *testing.T) {
 		return at
 	}
 	last := beat()
+	count := func() { // something is metered
+		t.Helper()
+		def, err := db.EnsureInstallation(ctx, k.Now(), cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := db.CreateImage(ctx, cloud.Caller{Operator: true}, k.Now(), cloud.NewImage{ID: uuid.NewString(), TenantID: def.ID, Name: "debian", Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.RecordImage(ctx, k.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatQcow2, SHA256: "ab", SizeBytes: 1 << 20, VirtualSize: 1 << 30}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	clocks.set(-2 * time.Hour)
 	k = open()
 	if d := k.Now().Sub(last); d < 0 || d > 5*time.Second {
 		t.Errorf("behind a restart with a clock set back %v have passed", d)
 	}
 	clocks.set(26 * time.Hour)
+	count()
 	k = open()
+	beat()
+	if d := k.Now().Sub(last); d > 5*time.Second {
+		t.Errorf("a clock set forward by a day is followed at once: %v have passed", d)
+	}
+	k = open()
+	k.trust = true
 	if d := k.Now().Sub(last); d > 5*time.Second {
 		t.Errorf("behind a restart with a clock set forward %v have passed", d)
 	}
@@ -188,5 +284,51 @@ func TestTheClockBehindARestartAndABoot(t *testing.T) {
 	})
 	if err != nil || cut < 2 || back < 1 {
 		t.Errorf("%d steps were followed and %d were not: %v", cut, back, err)
+	}
+}
+
+// An anchor that somebody has moved ahead is found, and refused by the next start.
+func TestAnAnchorThatWasChangedIsRefused(t *testing.T) {
+	ctx := context.Background()
+	clocks := &turned{boot: "one", since: time.Now().Add(-time.Hour)}
+	db, err := store.Open(filepath.Join(t.TempDir(), "lodge.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	now := time.Now()
+	if err := db.RegisterHost(ctx, now, cloud.Host{Meta: cloud.Meta{ID: "rack1"}, Name: "rack1", VCPUs: 4, MemoryMiB: 4096, StartedAt: now}); err != nil {
+		t.Fatal(err)
+	}
+	findings := func() (out []meter.Finding) {
+		t.Helper()
+		err := db.ReadLedger(ctx, func(l cloud.Ledger) error {
+			r, err := meter.Verify(l)
+			out = r.Findings
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for _, ahead := range []time.Duration{0, 20 * time.Minute, 100 * 24 * time.Hour} {
+		tick, _ := clocks.read()
+		if err := db.Beat(ctx, "rack1", now, cloud.ClockAnchor{BootID: tick.BootID, Boot: tick.Boot, At: now.Add(ahead)}); err != nil {
+			t.Fatal(err)
+		}
+		if f := findings(); (len(f) == 1 && f[0].Check == meter.CheckClock) != (ahead > 0) || len(f) > 1 {
+			t.Errorf("%v ahead, and verify finds %+v", ahead, f)
+		}
+		k, err := newTimekeeper(ctx, db, "rack1", clocks.read, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off := k.Now().Sub(time.Now()); off.Abs() > time.Minute {
+			t.Errorf("%v ahead, and the ledger begins %v ahead", ahead, off)
+		}
+		if f := findings(); len(f) != 0 {
+			t.Errorf("behind the start verify finds %+v", f)
+		}
 	}
 }

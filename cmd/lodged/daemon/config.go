@@ -65,9 +65,11 @@ type Config struct {
 	// Clocks are the clocks of this machine; with them the time that is written
 	// down does not follow a wall clock that is set. Nil: it is what Now says.
 	Clocks func() (meter.Tick, error)
-	NewID  func() string
-	Log    *slog.Logger
-	Out    io.Writer // what is said once and is for no log
+	// TrustClock: the wall clock is right, however far it is ahead at the first look.
+	TrustClock bool
+	NewID      func() string
+	Log        *slog.Logger
+	Out        io.Writer // what is said once and is for no log
 }
 
 // database is the path of the database. A pretend host has one of another name,

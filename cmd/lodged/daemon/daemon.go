@@ -108,6 +108,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		if d.clock, err = newTimekeeper(context.Background(), d.db, hostID, cfg.Clocks, cfg.Log); err != nil {
 			return nil, err
 		}
+		d.clock.trust = cfg.TrustClock
 		cfg.Now = d.clock.Now
 		d.cfg.Now, d.started = cfg.Now, cfg.Now()
 	}

@@ -23,6 +23,10 @@ type oracle struct {
 	all   []*life
 	died  time.Duration // when the host did, while it is off or was not looked at since
 	dead  bool
+
+	// What the beats of this lodged have seen of a wall clock that is far ahead.
+	farBeats         int
+	farOff, farSince time.Duration
 }
 
 // jump says that from a moment on the ledger's time is the true one plus ahead.
@@ -101,6 +105,7 @@ func (o *oracle) booted(now time.Time) {
 // the wall clock did meanwhile. A new boot begins with the wall clock, but never
 // before what was written down.
 func (o *oracle) started(now time.Time) {
+	o.farBeats = 0
 	y, is := o.y, time.Duration(now.UnixNano())
 	if !o.dead {
 		if is != o.ledger(y.now) {
@@ -130,9 +135,24 @@ func (o *oracle) started(now time.Time) {
 	}
 }
 
-// beat: a clock that was set forward is followed, in whole milliseconds.
+// beat: a clock that was set forward is followed, in whole milliseconds; by more
+// than an hour when three beats over ten minutes have seen the same, to half a
+// second from one to the next.
 func (o *oracle) beat() {
 	off := wallNow(o.y) - o.ledger(o.y.now)
+	far := off > time.Hour
+	switch moved := off - o.farOff; {
+	case !far:
+		o.farBeats = 0
+	case o.farBeats == 0 || moved.Abs() > 500*time.Millisecond:
+		o.farBeats, o.farOff, o.farSince = 1, off, o.y.now
+	default:
+		o.farBeats, o.farOff = o.farBeats+1, off
+	}
+	if far && (o.farBeats < 3 || o.y.now-o.farSince < 10*time.Minute) {
+		return
+	}
+	o.farBeats = 0
 	if off > 500*time.Millisecond {
 		o.jumps = append(o.jumps, jump{o.y.now, o.ledger(o.y.now) - o.y.now + off.Truncate(time.Millisecond)})
 	}
