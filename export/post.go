@@ -146,6 +146,11 @@ func sentence(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "The receiver of usage did not answer in time; it is asked again."
 	}
+	var wrong *differs
+	if errors.As(err, &wrong) {
+		return fmt.Sprintf("The hour %s of tenant %s does not come out as it was closed, so nothing is sent from there on; run lodge usage verify and restore what was changed.",
+			wrong.hour.Hour.UTC().Format(time.RFC3339), wrong.hour.TenantID)
+	}
 	var known *cloud.Error
 	if errors.As(err, &known) {
 		return known.Message

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ type Options struct {
 	Token  func() (string, error) // shown to the receiver as a bearer token; nil: none
 	Batch  int                    // events in one request; 1: each by itself, in structured mode
 	Hours  Hours
-	// Events makes the events of an hour; none when there is a later revision.
+	// Events makes the events of an hour; none when it does not come out as it was
+	// closed.
 	Events func(cloud.UsageHour, cloud.HourContent) []cloud.UsageEvent
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -104,6 +106,12 @@ func (s *Sender) hour(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	events := s.o.Events(h.UsageHour, h.HourContent)
+	if len(events) == 0 { // its rows were changed beside lodge: what is not sent must not count as sent
+		return false, &differs{h.UsageHour}
+	}
+	if s.stuck() {
+		s.succeeded()
+	}
 	for done := h.Taken; ; {
 		n := min(s.batch, len(events)-done)
 		if n > 0 {
@@ -115,7 +123,7 @@ func (s *Sender) hour(ctx context.Context) (more bool, err error) {
 			}
 			s.succeeded()
 		}
-		n = max(0, n) // an hour that has got a later revision meanwhile has no events left
+		n = max(0, n)
 		done += n
 		all := done >= len(events)
 		if err := s.o.Hours.SinkTook(ctx, s.o.Now(), s.o.URL, h.Seq, done, n, all); err != nil || all {
@@ -130,6 +138,21 @@ func coded(err error) error {
 		return nil
 	}
 	return cloud.Wrap(cloud.CodeURLFailed, err, "%s", sentence(err))
+}
+
+// differs is the failure of an hour that does not come out as it was closed. It is
+// the newest revision and waits for no correction.
+type differs struct{ hour cloud.UsageHour }
+
+func (d *differs) Error() string {
+	return fmt.Sprintf("the hour %s of tenant %s does not come out as it was closed", d.hour.Hour.UTC().Format(time.RFC3339), d.hour.TenantID)
+}
+
+// stuck reports whether the last try ended at an hour that differs.
+func (s *Sender) stuck() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem != nil && s.problem.Code == cloud.CodeConflict
 }
 
 // smaller halves the batch when the receiver finds it too large.
@@ -156,6 +179,9 @@ func (s *Sender) failed(err error) time.Duration {
 	defer s.mu.Unlock()
 	now := s.o.Now()
 	p := &cloud.Problem{Code: cloud.CodeURLFailed, Message: sentence(err), Since: now, Attempts: 1}
+	if wrong := (*differs)(nil); errors.As(err, &wrong) {
+		p.Code = cloud.CodeConflict
+	}
 	if s.problem != nil {
 		p.Since, p.Attempts = s.problem.Since, s.problem.Attempts+1
 	}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -423,4 +424,64 @@ func TestASenderThatIsKilledLosesNothing(t *testing.T) {
 		t.Errorf("killed %d times, %d events came again", kills, r.again)
 	}
 	t.Logf("killed %d times, %d events came again", kills, r.again)
+}
+
+// An hour that does not come out as it was closed is neither sent nor passed over.
+func TestAnHourThatDiffersStopsTheSender(t *testing.T) {
+	db := ledgerAt(t, filepath.Join(t.TempDir(), "lodge.db"))
+	r := newReceiver(t, takes)
+	var changed atomic.Bool
+	changed.Store(true)
+	s, err := export.New(export.Options{
+		URL: r.URL, Source: "urn:uuid:" + hostID, Batch: 16, Hours: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), Pace: quick,
+		Events: func(h cloud.UsageHour, of cloud.HourContent) []cloud.UsageEvent {
+			if changed.Load() && h.Hour.Equal(noon.Add(3*time.Hour)) {
+				of.Intervals[0].Amount++
+			}
+			return meter.HourEvents(h, of)
+		},
+	})
+	must(t, err)
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(running) }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		state, err := s.State(ctx)
+		must(t, err)
+		if p := state.Problem; p != nil && p.Attempts > 2 {
+			if p.Code != cloud.CodeConflict || !strings.Contains(p.Message, "2026-03-01T15:00:00Z") || state.Pending != hours-3 {
+				t.Errorf("%+v %+v", state, p)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no problem is shown: %+v", state)
+		}
+	}
+	stop()
+	<-done
+	changed.Store(false)
+	sent(t, db, s, r.URL)
+	if got, want := r.ids(), expected(t, db); !slices.Equal(got, want) {
+		t.Errorf("%d events of %d", len(got), len(want))
+	}
+	if state, err := s.State(ctx); err != nil || state.Problem != nil {
+		t.Errorf("%v %+v", err, state)
+	}
+}
+
+// An hour that is closed again behind a restore, at another moment, is told of with
+// the same ids and the same bytes.
+func TestEqualIDsHaveEqualBytes(t *testing.T) {
+	db := ledgerAt(t, filepath.Join(t.TempDir(), "lodge.db"))
+	h, found, err := db.NextSinkHour(ctx, "x")
+	must(t, err)
+	once, err := json.Marshal(meter.HourEvents(h.UsageHour, h.HourContent))
+	must(t, err)
+	h.ClosedAt, h.Seq = h.ClosedAt.Add(time.Hour), h.Seq+1
+	again, err := json.Marshal(meter.HourEvents(h.UsageHour, h.HourContent))
+	must(t, err)
+	if !found || string(once) != string(again) {
+		t.Errorf("got\n%s\nand\n%s", once, again)
+	}
 }

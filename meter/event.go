@@ -10,7 +10,10 @@ import (
 // The types of the events of closed hours.
 const (
 	EventLine = "lodge.usage.line.v1" // what one slot of a resource used
-	EventHour = "lodge.usage.hour.v1" // the hour of a tenant is complete
+	// EventHour says that the hour of a tenant is complete. In v1 it had the moment of
+	// the closing too, which is another one when an hour is closed again behind a
+	// restore: events with one id must have the same bytes.
+	EventHour = "lodge.usage.hour.v2"
 )
 
 // LineData is the data of an EventLine.
@@ -35,12 +38,11 @@ type HourData struct {
 	Events   int               `json:"events"` // of lines, before this one
 	SHA256   string            `json:"sha256"` // of the lines in the ledger
 	Totals   map[string]string `json:"totals"`
-	ClosedAt string            `json:"closed_at"`
 }
 
 // HourEvents are the events of a closed hour: the lines by resource, slot and
 // meter, and that it is complete. There are none of an hour that does not come out
-// of its content any more: a later revision has them, or will.
+// of its content any more.
 func HourEvents(h cloud.UsageHour, of cloud.HourContent) []cloud.UsageEvent {
 	again := Hour(h.TenantID, h.Hour, of)
 	if again.Digest != h.Digest || again.Lines != h.Lines {
@@ -71,7 +73,6 @@ func HourEvents(h cloud.UsageHour, of cloud.HourContent) []cloud.UsageEvent {
 		Type: EventHour, Subject: h.TenantID, Time: h.Hour.Add(time.Hour),
 		Data: HourData{
 			TenantID: h.TenantID, Hour: hour, Revision: h.Revision, Events: len(out), SHA256: hex.EncodeToString(h.Digest[:]), Totals: h.Totals,
-			ClosedAt: h.ClosedAt.UTC().Format(time.RFC3339Nano),
 		},
 	})
 }
