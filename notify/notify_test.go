@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -289,5 +290,69 @@ func TestBothSecretsSignForTheOverlap(t *testing.T) {
 		if got := r.got[i].Header.Get("Webhook-Signature"); got != strings.Join(want, " ") {
 			t.Errorf("message %d is signed %q, want %q", i+1, got, want)
 		}
+	}
+}
+
+// outbox is an Outbox in memory: what it has is due until it was tried.
+type outbox struct {
+	mu  sync.Mutex
+	due []cloud.Delivery
+}
+
+func (o *outbox) DueDeliveries(context.Context, time.Time, int) ([]cloud.Delivery, time.Time, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.due), time.Time{}, nil
+}
+
+func (o *outbox) RecordDelivery(_ context.Context, _ time.Time, id string, _ int, _ string, _ time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.due = slices.DeleteFunc(o.due, func(m cloud.Delivery) bool { return m.ID == id })
+	return nil
+}
+
+func (o *outbox) NextEvents(string) <-chan struct{} { return nil }
+
+// hanging posts to a webhook that hangs, and to others.
+type hanging struct {
+	hung  chan struct{}
+	calls atomic.Int32
+}
+
+func (h *hanging) Post(ctx context.Context, url string, _ map[string]string, _ string) (int, error) {
+	h.calls.Add(1)
+	if url == "hangs" {
+		h.hung <- struct{}{}
+		<-ctx.Done()
+	}
+	return 200, nil
+}
+
+// What hangs holds up nobody else, and is tried once at a time.
+func TestAWebhookThatHangsHoldsUpItsOwnOnly(t *testing.T) {
+	o := &outbox{due: []cloud.Delivery{{ID: "1", URL: "hangs", CreatedAt: time.Now()}}}
+	h := &hanging{hung: make(chan struct{}, 10)}
+	s := &notify.Sender{Outbox: o, Poster: h, Now: time.Now, Wall: time.Now, Log: slog.New(slog.DiscardHandler)}
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	o.due = append(o.due, cloud.Delivery{ID: "2", URL: "fast", CreatedAt: time.Now()}, cloud.Delivery{ID: "3", URL: "fast", CreatedAt: time.Now()})
+	go func() { defer close(done); s.Run(running) }()
+	<-h.hung
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		o.mu.Lock()
+		left := len(o.due)
+		o.mu.Unlock()
+		if left == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages wait", left)
+		}
+	}
+	stop()
+	<-done
+	if n := h.calls.Load(); n != 3 || len(h.hung) != 0 {
+		t.Errorf("%d calls, the one that hangs %d times more", n, len(h.hung))
 	}
 }

@@ -32,6 +32,12 @@ type Sender struct {
 	Log    *slog.Logger
 	// Observe hears of every attempt; nil: nobody does.
 	Observe cloud.Observe
+
+	mu      sync.Mutex
+	busy    map[string]bool // the messages that are under way
+	failed  []error         // what could not be written down since it was asked last
+	running sync.WaitGroup
+	ended   chan struct{} // rings when one is not under way any more
 }
 
 const (
@@ -40,9 +46,9 @@ const (
 	// firstWait and mostWait are the least and the greatest wait between attempts.
 	firstWait = 5 * time.Second
 	mostWait  = time.Hour
-	// atOnce is how many messages are under way together: one that hangs holds up
-	// few others.
-	atOnce  = 8
+	// atOnce is how many messages are under way together. The outbox gives few of each
+	// webhook and each tenant, so one that hangs holds up its own.
+	atOnce  = 64
 	restFor = 30 * time.Second
 )
 
@@ -58,12 +64,18 @@ func Wait(attempts int, chance float64) time.Duration {
 
 // Run sends until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
+	defer s.running.Wait()
 	for ctx.Err() == nil {
 		bell := s.Outbox.NextEvents("")
-		next, err := s.Send(ctx)
+		var next time.Time
+		err := s.takeFailed()
+		if err == nil {
+			_, next, err = s.start(ctx)
+		}
+		ended := s.ended
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("send to webhooks", "err", err)
-			bell = nil
+			bell, ended = nil, nil // what cannot be written down would be sent again at once
 		}
 		wait := restFor
 		if err == nil && !next.IsZero() {
@@ -74,6 +86,7 @@ func (s *Sender) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-bell:
+		case <-ended:
 		}
 		timer.Stop()
 	}
@@ -81,23 +94,61 @@ func (s *Sender) Run(ctx context.Context) {
 
 // Send tries what is due once, and says when the next is; zero when nothing waits.
 func (s *Sender) Send(ctx context.Context) (time.Time, error) {
-	due, next, err := s.Outbox.DueDeliveries(ctx, s.Now(), atOnce)
+	started, next, err := s.start(ctx)
 	if err != nil {
 		return next, err
 	}
-	var all sync.WaitGroup
-	failed := make([]error, len(due))
-	for i, m := range due {
-		all.Go(func() { failed[i] = s.try(ctx, m) })
+	s.running.Wait()
+	if err := s.takeFailed(); err != nil {
+		return next, err
 	}
-	all.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return next, err // what cannot be written down would be sent again at once
-	}
-	if len(due) > 0 {
+	if started > 0 {
 		return s.Now(), nil // there may be more
 	}
 	return next, nil
+}
+
+// start begins to try what is due and not under way. Nobody waits for all: each that
+// ends makes room for the next.
+func (s *Sender) start(ctx context.Context) (started int, next time.Time, err error) {
+	due, next, err := s.Outbox.DueDeliveries(ctx, s.Now(), atOnce)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy == nil {
+		s.busy, s.ended = map[string]bool{}, make(chan struct{}, 1)
+	}
+	for _, m := range due {
+		if s.busy[m.ID] || len(s.busy) >= atOnce {
+			continue
+		}
+		s.busy[m.ID] = true
+		started++
+		s.running.Go(func() {
+			s.end(m.ID, s.try(ctx, m))
+		})
+	}
+	return started, next, err
+}
+
+func (s *Sender) end(id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.busy, id)
+	if err != nil {
+		s.failed = append(s.failed, err)
+	}
+	select {
+	case s.ended <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Sender) takeFailed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := errors.Join(s.failed...)
+	s.failed = nil
+	return err
 }
 
 // try tries one message once and writes down how it went.

@@ -84,11 +84,39 @@ func scanDelivery(rows *sql.Rows) (m cloud.Delivery, err error) {
 	return m, err
 }
 
-// DueDeliveries gives what is to be sent now, and when the next is after that;
-// zero: none is waiting.
+// The messages that are handed out at once: so many of a webhook, and of a tenant.
+// Those that are under way count, for they are due still: a webhook that hangs takes
+// no places of others.
+const (
+	perWebhook = 2
+	perTenant  = 4
+)
+
+// dueOrder gives the first messages of each webhook and tenant, each tenant's first
+// before any second.
+const dueOrder = `
+		JOIN (
+		  SELECT seq, turn
+		  FROM (
+		    SELECT seq, ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY place, next_at, seq) AS turn
+		    FROM (
+		      SELECT q.seq, q.next_at, h.tenant_id, ROW_NUMBER() OVER (PARTITION BY q.webhook_id ORDER BY q.next_at, q.seq) AS place
+		      FROM webhook_delivery q
+		      JOIN webhook h ON h.id = q.webhook_id
+		      WHERE q.next_at <= ?
+		    )
+		    WHERE place <= ?
+		  )
+		  WHERE turn <= ?
+		) o ON o.seq = d.seq
+		ORDER BY o.turn, d.next_at, d.seq
+		LIMIT ?`
+
+// DueDeliveries gives what is to be sent now, few of each webhook and tenant, and
+// when the next is after that; zero: none is waiting.
 func (d *DB) DueDeliveries(ctx context.Context, now time.Time, limit int) (due []cloud.Delivery, next time.Time, err error) {
 	s := d.read(ctx)
-	due, err = collect(s, scanDelivery, deliveryQuery+` WHERE d.next_at <= ? ORDER BY d.next_at, d.seq LIMIT ?`, stamp(now), limit)
+	due, err = collect(s, scanDelivery, deliveryQuery+dueOrder, stamp(now), perWebhook, perTenant, limit)
 	if err != nil {
 		return nil, next, fail("list deliveries", err)
 	}
