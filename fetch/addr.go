@@ -39,9 +39,10 @@ var notPublic = []struct {
 }
 
 var (
-	nat64  = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-	sixTo4 = netip.MustParsePrefix("2002::/16")    // RFC 3056
-	teredo = netip.MustParsePrefix("2001::/32")    // RFC 4380
+	nat64  = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
+	sixTo4 = netip.MustParsePrefix("2002::/16")       // RFC 3056
+	siit   = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765, IPv4-translated
+	teredo = netip.MustParsePrefix("2001::/32")       // RFC 4380
 )
 
 // unreadable is the word for an address that is none as Go reads it.
@@ -74,7 +75,7 @@ func refused(a netip.Addr, allow []netip.Prefix) string {
 func carried(a netip.Addr) (netip.Addr, bool) {
 	b := a.As16()
 	switch {
-	case nat64.Contains(a):
+	case nat64.Contains(a), siit.Contains(a):
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case sixTo4.Contains(a):
 		return netip.AddrFrom4([4]byte(b[2:6])), true

@@ -213,7 +213,7 @@ func TestCheckJudgesTheText(t *testing.T) {
 		"http://169.254.169.254/latest", "http://0.0.0.0/", "http://255.255.255.255/", "http://224.0.0.1/", "http://198.18.0.1/",
 		"http://[::1]/", "http://[::]/", "http://[fe80::1]/", "http://[fe80::1%25eth0]/", "http://[fd00::1]/", "http://[ff02::1]/",
 		"http://[::ffff:127.0.0.1]/", "http://[::ffff:a9fe:a9fe]/", "http://[::127.0.0.1]/", "http://[64:ff9b::7f00:1]/",
-		"http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b:1::1]/", "http://[2002:7f00:1::]/", "http://[2002:a9fe:a9fe::]/",
+		"http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b:1::1]/", "http://[2002:7f00:1::]/", "http://[::ffff:0:127.0.0.1]/", "http://[::ffff:0:a9fe:a9fe]/", "http://[2002:a9fe:a9fe::]/",
 		"http://[2001:0:1:2:3:4:80ff:fffe]/", "https://example.com/" + strings.Repeat("x", 2048),
 	} {
 		if err := f.Check(url); cloud.CodeOf(err) != cloud.CodeURLRefused {

@@ -143,7 +143,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.invoice.Issuer, "invoice-issuer", "", "who invoices: name and address, lines separated by \\n")
 	fs.StringVar(&f.invoice.TaxPercent, "invoice-tax", "", "percent of tax that is put on invoices; none by default")
 	fs.BoolVar(&f.trustClock, "trust-clock", false, "follow a wall clock that is far ahead of lodge's time at once; for one start, when you know that it is right")
-	fs.StringVar(&f.sink, "usage-sink", "", "URL that gets every closed hour of usage as CloudEvents")
+	fs.Var((*once)(&f.sink), "usage-sink", "URL that gets every closed hour of usage as CloudEvents")
 	fs.StringVar(&f.sinkToken, "usage-sink-token-file", "", "file with the bearer token that it is shown, read again each time")
 	fs.IntVar(&f.sinkBatch, "usage-sink-batch", 100, "events in one request; 1 for each by itself, in structured mode")
 	f.oidc.register(fs)

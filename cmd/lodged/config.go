@@ -164,6 +164,9 @@ func flagMistake(err error) error {
 
 // wanted names the values that a flag takes.
 func wanted(f *pflag.Flag) string {
+	if _, ok := f.Value.(*once); ok {
+		return "one only"
+	}
 	switch f.Value.Type() {
 	case "int":
 		return "a whole number"
@@ -173,4 +176,19 @@ func wanted(f *pflag.Flag) string {
 		return "true or false"
 	}
 	return "another value"
+}
+
+// once is a text that is given once: of two receivers one would silently get
+// nothing.
+type once string
+
+func (o *once) String() string { return string(*o) }
+func (o *once) Type() string   { return "string" }
+
+func (o *once) Set(v string) error {
+	if *o != "" {
+		return errors.New("given twice")
+	}
+	*o = once(v)
+	return nil
 }

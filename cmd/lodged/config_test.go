@@ -82,6 +82,13 @@ func TestAMistakeOnTheCommandLineIsOneSentenceWithItsFlag(t *testing.T) {
 	}
 }
 
+func TestASecondReceiverOfUsageIsRefused(t *testing.T) {
+	got := told(t, "FILE", "--usage-sink", "https://a.example", "--usage-sink", "https://b.example")
+	if want := `--usage-sink "https://b.example": use one only.`; got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+}
+
 func TestTheConfigFileSetsWhatTheCommandLineDoesNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lodged.yaml")
 	file := "# of this host\nworkers: 8\nsweep: 5s\nsim: true\nmax-image: 68719476736\nimport-allow:\n  - 10.0.0.0/8\n  - 192.168.0.0/16\nsocket: /from/file\n"
