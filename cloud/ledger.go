@@ -240,6 +240,12 @@ type Ledger interface {
 	Present(f func(Present) error) error
 	// Clocks gives what is kept of the hosts' clocks.
 	Clocks(f func(KeptClock) error) error
+	// Misfits gives rows that have no place among the others: of closed hours, of
+	// invoices and of the book.
+	Misfits(f func(Misfit) error) error
+	// Unreadable are the rows that were left out so far, for lodge cannot have written
+	// them.
+	Unreadable() []UnreadableRow
 	// LastSeq is the highest seq that an interval was ever given.
 	LastSeq() (int64, error)
 	// Closed is from when on and until when hours are closed; zero for none.
@@ -255,6 +261,20 @@ type Present struct {
 	Ending                         bool // its deletion was asked for: what is counted may have ended
 	SizeSettled                    bool // what was seen of it has the size that is wanted
 	DiskUnsure                     bool // its disk may be missing
+}
+
+// Misfit is a row that has no place among the others, with a sentence.
+type Misfit struct {
+	Table string
+	Row   int64
+	Why   string
+}
+
+// UnreadableRow is a row that lodge cannot have written.
+type UnreadableRow struct {
+	Table string
+	Row   int64 // its number; 0 when that is not one
+	Why   string
 }
 
 // HourContent is what an hour is counted from: the intervals that touch it and the

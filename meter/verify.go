@@ -1,8 +1,11 @@
 package meter
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -21,7 +24,9 @@ type Check string
 
 // The checks.
 const (
+	CheckRow          Check = "row"          // a row has what lodge cannot have written
 	CheckChain        Check = "chain"        // a row or a link is not what it was when it was sealed
+	CheckHead         Check = "head"         // the chain is not the one of an invoice, or of a head that was kept elsewhere
 	CheckSeq          Check = "seq"          // a row is missing
 	CheckOverlap      Check = "overlap"      // two intervals of a slot count the same time
 	CheckOrphan       Check = "orphan"       // something is counted that is not there
@@ -57,12 +62,26 @@ func (r *Report) add(c Check, table string, row int64, format string, args ...an
 
 // Verify computes everything in the ledger again that can be computed, and says
 // what differs. An error means that it could not be read.
-func Verify(l cloud.Ledger) (Report, error) {
-	v := verification{ledger: l}
+//
+// heads are links that were kept elsewhere: the chain has to have each of them still.
+func Verify(l cloud.Ledger, heads ...cloud.UsageSeal) (Report, error) {
+	v := verification{ledger: l, heads: map[int64][]head{}}
+	for _, h := range heads {
+		v.heads[h.N] = append(v.heads[h.N], head{h.Hash, "usage_seal", h.N, "the head that was kept elsewhere"})
+	}
 	for _, check := range []func() error{v.chain, v.orphans, v.open, v.clocks, v.hours, v.invoices, v.remakes} {
 		if err := check(); err != nil {
 			return v.Report, err
 		}
+	}
+	if err := l.Misfits(func(m cloud.Misfit) error {
+		v.add(CheckRow, m.Table, m.Row, "%s", m.Why)
+		return nil
+	}); err != nil {
+		return v.Report, err
+	}
+	for _, r := range l.Unreadable() {
+		v.add(CheckRow, r.Table, r.Row, "The row cannot be read, so it was left out: %s.", r.Why)
 	}
 	return v.Report, nil
 }
@@ -70,11 +89,48 @@ func Verify(l cloud.Ledger) (Report, error) {
 type verification struct {
 	Report
 	ledger cloud.Ledger
+	heads  map[int64][]head // what others say of a link
+}
+
+// head is the hash that a link has, as somebody else says.
+type head struct {
+	hash  [sha256.Size]byte
+	table string
+	row   int64
+	who   string
+}
+
+// told compares a link with what others say of it.
+func (v *verification) told(s cloud.UsageSeal) {
+	for _, h := range v.heads[s.N] {
+		if h.hash != s.Hash {
+			v.add(CheckHead, h.table, h.row, "Link %d is %x, and %s has %x: what the chain had up to there is not what it has now.", s.N, s.Hash, h.who, h.hash)
+		}
+	}
+	delete(v.heads, s.N)
+}
+
+// untold names what others say of links that are not there.
+func (v *verification) untold() {
+	for _, n := range slices.Sorted(maps.Keys(v.heads)) {
+		for _, h := range v.heads[n] {
+			v.add(CheckHead, h.table, h.row, "There is no link %d, and %s has %x for it: the end of the chain was cut off.", n, h.who, h.hash)
+		}
+	}
 }
 
 // chain computes every hash, and looks for rows without a link.
 func (v *verification) chain() error {
-	err := v.ledger.Seals(func(s cloud.UsageSeal, row []byte) error {
+	err := v.ledger.Invoices(func(i cloud.Invoice) error {
+		if i.Head.N > 0 {
+			v.heads[i.Head.N] = append(v.heads[i.Head.N], head{i.Head.Hash, "invoice", i.Seq, "the invoice " + i.Number})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = v.ledger.Seals(func(s cloud.UsageSeal, row []byte) error {
 		v.Links++
 		if s.N != v.Head.N+1 {
 			v.add(CheckChain, "usage_seal", s.N, "The link before it has the number %d.", v.Head.N)
@@ -85,12 +141,14 @@ func (v *verification) chain() error {
 		case cloud.Seal(v.Head.Hash, s.Kind, row) != s.Hash:
 			v.add(CheckChain, s.Kind.Table(), s.Ref, "Link %d does not fit: this row, the link or one before it was changed.", s.N)
 		}
+		v.told(s)
 		v.Head = s
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	v.untold()
 	return v.ledger.Unsealed(func(kind cloud.SealKind, ref int64) error {
 		v.add(CheckChain, kind.Table(), ref, "The row is not covered by the chain: it was put in beside lodge.")
 		return nil

@@ -145,6 +145,9 @@ func collect[T any](s source, scan func(*sql.Rows) (T, error), query string, arg
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
+			if l, ok := s.(ledger); ok && l.wrong.note(rows, v, err) {
+				continue
+			}
 			return nil, err
 		}
 		out = append(out, v)

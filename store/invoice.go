@@ -140,7 +140,7 @@ func (d *DB) DraftInvoice(ctx context.Context, c cloud.Caller, now time.Time, n 
 		return i, fail("draft invoice", err)
 	}
 	defer st.Rollback() // it has changed nothing
-	s := ledger{st, ctx}
+	s := ledger{sql: st, ctx: ctx}
 	if there, found, err := one(s, scanInvoice, invoiceQuery+` WHERE tenant_id = ? AND month = ?`, tenantID, stamp(n.Month)); err != nil {
 		return i, fail("draft invoice", err)
 	} else if found {

@@ -56,7 +56,9 @@ func scanInvoice(rows *sql.Rows) (i cloud.Invoice, err error) {
 		&next,
 	)
 	i.Month, i.Created, i.NextInterval = moment(month), moment(created), next.Int64
-	copy(i.Head.Hash[:], hash)
+	if err == nil {
+		err = whole(i.Head.Hash[:], hash)
+	}
 	return i, err
 }
 

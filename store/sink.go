@@ -37,7 +37,7 @@ func (d *DB) NextSinkHour(ctx context.Context, url string) (h cloud.SinkHour, fo
 		return h, false, fail("next hour to send", err)
 	}
 	defer st.Rollback() // it has changed nothing
-	s := ledger{st, ctx}
+	s := ledger{sql: st, ctx: ctx}
 	seq, taken, _, err := sinkPlace(s, url)
 	if err != nil {
 		return h, false, fail("next hour to send", err)

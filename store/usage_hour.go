@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -282,6 +283,26 @@ func scanHour(rows *sql.Rows) (h cloud.UsageHour, err error) {
 		return h, err
 	}
 	h.Hour, h.ClosedAt = moment(hour), moment(closed)
-	copy(h.Digest[:], digest)
+	if err := whole(h.Digest[:], digest); err != nil {
+		return h, err
+	}
 	return h, json.Unmarshal([]byte(totals), &h.Totals)
+}
+
+// scanWholeHour is scanHour for who verifies: totals are as lodge writes them, to
+// the byte.
+func scanWholeHour(rows *sql.Rows) (cloud.UsageHour, error) {
+	h, err := scanHour(rows)
+	if err != nil {
+		return h, err
+	}
+	var text string
+	columns := []any{new(any), new(any), new(any), new(any), new(any), new(any), &text, new(any)}
+	if err := rows.Scan(columns...); err != nil {
+		return h, err
+	}
+	if again, err := json.Marshal(h.Totals); err != nil || string(again) != text {
+		return h, errors.New("totals that are not as they were written")
+	}
+	return h, nil
 }

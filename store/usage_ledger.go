@@ -15,13 +15,14 @@ func (d *DB) ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error {
 		return fail("read ledger", err)
 	}
 	defer st.Rollback() // it has changed nothing
-	return fail("read ledger", f(ledger{st, ctx}))
+	return fail("read ledger", f(ledger{st, ctx, &strange{told: map[string]bool{}}}))
 }
 
 // ledger is a cloud.Ledger on one read transaction.
 type ledger struct {
-	sql *sql.Tx
-	ctx context.Context
+	sql   *sql.Tx
+	ctx   context.Context
+	wrong *strange // rows that are no rows of lodge; nil: the first one is an error
 }
 
 func (l ledger) rows(query string, args ...any) (*sql.Rows, error) {
@@ -55,7 +56,7 @@ func (l ledger) Facts(f func(cloud.UsageFact) error) error {
 }
 
 func (l ledger) Hours(f func(cloud.UsageHour) error) error {
-	return each(l, scanHour, f, hourQuery+` ORDER BY hour, tenant_id, revision`)
+	return each(l, scanWholeHour, f, hourQuery+` ORDER BY hour, tenant_id, revision`)
 }
 
 // sealedAtOnce is how many links are read before their rows.
@@ -251,6 +252,9 @@ func each[T any](s source, scan func(*sql.Rows) (T, error), f func(T) error, que
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
+			if l, ok := s.(ledger); ok && l.wrong.note(rows, v, err) {
+				continue
+			}
 			return err
 		}
 		if err := f(v); err != nil {

@@ -98,9 +98,19 @@ func lastSeal(s source) (cloud.UsageSeal, error) {
 
 func scanSeal(rows *sql.Rows) (s cloud.UsageSeal, err error) {
 	var hash []byte
-	err = rows.Scan(&s.N, &s.Kind, &s.Ref, &hash)
-	copy(s.Hash[:], hash)
+	if err = rows.Scan(&s.N, &s.Kind, &s.Ref, &hash); err == nil {
+		err = whole(s.Hash[:], hash)
+	}
 	return s, err
+}
+
+// whole copies a hash, which has neither less nor more.
+func whole(to, hash []byte) error {
+	if len(hash) != len(to) {
+		return fmt.Errorf("a hash of %d bytes", len(hash))
+	}
+	copy(to, hash)
+	return nil
 }
 
 // sealOld covers what a lodge without the chain has left: called once, when the
@@ -114,7 +124,7 @@ func (t *tx) sealOpen() error {
 }
 
 func (t *tx) sealMissing(wanted func(cloud.SealKind) bool) error {
-	l := ledger{t.sql, t.ctx}
+	l := ledger{sql: t.sql, ctx: t.ctx}
 	type link struct {
 		kind cloud.SealKind
 		ref  int64
