@@ -12,8 +12,17 @@ import (
 // verifyUsage computes the whole ledger again. One runs at a time: it reads
 // every row there is.
 func (s *server) verifyUsage(w http.ResponseWriter, r *http.Request, _ cloud.Caller) error {
-	if err := parseQuery(r, "tenant").err; err != nil {
-		return err
+	q := parseQuery(r, "tenant", "head")
+	if q.err != nil {
+		return q.err
+	}
+	var heads []cloud.UsageSeal
+	if text := r.URL.Query().Get("head"); text != "" {
+		head, err := cloud.ParseSeal(text)
+		if err != nil {
+			return err
+		}
+		heads = append(heads, head)
 	}
 	if !s.verifying.TryLock() {
 		return cloud.Errorf(cloud.CodeConflict, "The ledger is being verified already; wait for that to end.")
@@ -21,7 +30,7 @@ func (s *server) verifyUsage(w http.ResponseWriter, r *http.Request, _ cloud.Cal
 	defer s.verifying.Unlock()
 	var report meter.Report
 	err := s.Usage.ReadLedger(r.Context(), func(l cloud.Ledger) (err error) {
-		report, err = meter.Verify(l)
+		report, err = meter.Verify(l, heads...)
 		return err
 	})
 	if err != nil {

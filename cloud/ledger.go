@@ -2,9 +2,12 @@ package cloud
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"iter"
 	"maps"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -142,6 +145,21 @@ type UsageSeal struct {
 	Kind SealKind
 	Ref  int64 // seq of the row
 	Hash [sha256.Size]byte
+}
+
+// ParseSeal reads a link as verify prints it, N:HASH, or HASH@N.
+func ParseSeal(text string) (s UsageSeal, err error) {
+	n, hash, ok := strings.Cut(text, ":")
+	if !ok {
+		hash, n, ok = strings.Cut(text, "@")
+	}
+	s.N, err = strconv.ParseInt(n, 10, 64)
+	raw, wrong := hex.DecodeString(hash)
+	if !ok || err != nil || wrong != nil || s.N < 1 || len(raw) != len(s.Hash) {
+		return UsageSeal{}, Errorf(CodeInvalid, "The head %q is none; write it as verify prints it, NUMBER:SHA256.", text)
+	}
+	copy(s.Hash[:], raw)
+	return s, nil
 }
 
 // Seal is the hash of the link behind prev, which is zero for the first one.

@@ -253,9 +253,14 @@ func (c *Client) UsageAs(ctx context.Context, q CostQuery) ([]byte, error) {
 	return call[[]byte](ctx, c, "GET", "/v1/usage", v, nil)
 }
 
-// VerifyUsage has the whole ledger computed again.
-func (c *Client) VerifyUsage(ctx context.Context) (wire.UsageVerification, error) {
-	return call[wire.UsageVerification](ctx, c, "GET", "/v1/usage/verify", nil, nil)
+// VerifyUsage has the whole ledger computed again. head is a link of the chain that
+// was kept elsewhere, as NUMBER:SHA256; "" for none.
+func (c *Client) VerifyUsage(ctx context.Context, head string) (wire.UsageVerification, error) {
+	q := url.Values{}
+	if head != "" {
+		q.Set("head", head)
+	}
+	return call[wire.UsageVerification](ctx, c, "GET", "/v1/usage/verify", q, nil)
 }
 
 // Usage gives what was used in a period.

@@ -116,7 +116,7 @@ type ChainLink struct {
 
 // UsageFinding is something in the ledger that cannot be.
 type UsageFinding struct {
-	Check   string `json:"check"` // chain, seq, overlap, orphan, hour, conservation
+	Check   string `json:"check"` // row, chain, head, seq, overlap, orphan, open, clock, hour, conservation, invoice
 	Table   string `json:"table"`
 	Row     int64  `json:"row,omitempty"` // its seq; absent when it is about no single row
 	Message string `json:"message"`

@@ -9,12 +9,14 @@ import (
 )
 
 func (a *app) usageVerifyCommand() *cobra.Command {
-	return &cobra.Command{
+	var head string
+	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Compute the usage ledger again and say what differs (operator)",
 		Long: "verify computes every closed hour and every hash of the ledger's chain again, and looks for overlaps, missing rows,\n" +
 			"and what is counted although it is not there. When anything differs it says which row and why, and exits with 1.\n" +
-			"Keep the HEAD that it prints: who has it can tell later whether the rows up to it are still the same.",
+			"Keep the HEAD that it prints: with --head it is compared later, so that a chain that was made anew or cut off is found too.\n" +
+			"A file whose lodged is stopped, or a backup, is read by `lodged verify --file PATH`.",
 		Example: "  lodge usage verify || echo 'look at it before the next invoice'",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -22,7 +24,7 @@ func (a *app) usageVerifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := c.VerifyUsage(cmd.Context())
+			v, err := c.VerifyUsage(cmd.Context(), head)
 			if err != nil {
 				return err
 			}
@@ -35,6 +37,8 @@ func (a *app) usageVerifyCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&head, "head", "", "a HEAD that was kept elsewhere, NUMBER:SHA256")
+	return cmd
 }
 
 func verificationTable(v wire.UsageVerification) writer {

@@ -99,7 +99,7 @@ func command() *cobra.Command {
 	f.register(cmd.PersistentFlags())
 	cmd.Flags().BoolVar(&check, "check", false, "do not start: look at the host and try an upgrade of the database on a copy, as doctor does")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
-	cmd.AddCommand(doctorCommand(&f), backupCommand(&f), &cobra.Command{
+	cmd.AddCommand(doctorCommand(&f), backupCommand(&f), verifyCommand(&f), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
 	})

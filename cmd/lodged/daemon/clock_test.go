@@ -107,7 +107,7 @@ func TestADaemonWhoseClockIsSet(t *testing.T) {
 	if got := time.Duration(ms) * time.Millisecond; got < ran-time.Second || got > time.Since(before) {
 		t.Errorf("%v are counted, and it has run for %v", got, ran)
 	}
-	v, err := c.VerifyUsage(ctx)
+	v, err := c.VerifyUsage(ctx, "")
 	if err != nil || v.Wrong != 0 {
 		t.Errorf("verify: %v %+v", err, v)
 	}
@@ -161,7 +161,7 @@ func TestADaemonWhoseClockIsWrongForAMoment(t *testing.T) {
 	if off := ahead(); off < 24*time.Hour || off > 25*time.Hour {
 		t.Errorf("the time is %v ahead", off)
 	}
-	v, err := c.VerifyUsage(context.Background())
+	v, err := c.VerifyUsage(context.Background(), "")
 	if err != nil || v.Wrong != 0 {
 		t.Errorf("verify: %v %+v", err, v)
 	}

@@ -94,8 +94,22 @@ func refuseLostDatabase(cfg Config) error {
 		return nil // the store says what is wrong with it, if anything
 	}
 	left, err := filepath.Glob(cfg.path("disks", "*"))
-	if err != nil || len(left) == 0 {
+	if err != nil {
 		return err
 	}
+	if len(left) == 0 {
+		return refuseKnownHost(cfg, path)
+	}
 	return fmt.Errorf("the database %s is missing or empty, but %s has disks; restore the database from a backup, or move the disks away to start anew", path, cfg.path("disks"))
+}
+
+// refuseKnownHost tells a first start from one of a host that had a database. The id
+// of a host is written behind its database; a pretend host has its own.
+func refuseKnownHost(cfg Config, path string) error {
+	for _, trace := range []string{"host-id", "sim.db"} {
+		if _, err := os.Stat(cfg.path(trace)); (err == nil) != (trace == "host-id") {
+			return nil
+		}
+	}
+	return fmt.Errorf("the database %s is missing or empty, but this host has had one, for there is %s; restore the database from a backup, or remove that file to start anew", path, cfg.path("host-id"))
 }

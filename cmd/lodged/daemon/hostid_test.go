@@ -58,6 +58,15 @@ func TestALostDatabaseIsNoFirstStart(t *testing.T) {
 	if err := refuseLostDatabase(cfg); err != nil {
 		t.Errorf("a first start that was cut off: %v", err)
 	}
+	must(os.WriteFile(filepath.Join(dir, "host-id"), []byte("x"), 0o600))
+	if err := refuseLostDatabase(cfg); err == nil || !strings.Contains(err.Error(), "restore the database") {
+		t.Errorf("an empty database of a known host: %v", err)
+	}
+	must(os.WriteFile(filepath.Join(dir, "sim.db"), nil, 0o600))
+	if err := refuseLostDatabase(cfg); err != nil {
+		t.Errorf("a first start behind a pretend host: %v", err)
+	}
+	must(os.Remove(filepath.Join(dir, "host-id")))
 	must(os.WriteFile(filepath.Join(dir, "disks", "x.qcow2"), []byte("x"), 0o600))
 	if err := refuseLostDatabase(cfg); err == nil || !strings.Contains(err.Error(), "restore the database") {
 		t.Errorf("an empty database beside disks: %v", err)
