@@ -109,7 +109,7 @@ func TestMetricsOfARunningDaemon(t *testing.T) {
 	})
 	c := s.operatorClient()
 	in := s.running(c, "secret-name")
-	if v, err := c.VerifyUsage(context.Background()); err != nil || !v.OK {
+	if v, err := c.VerifyUsage(context.Background(), ""); err != nil || !v.OK {
 		t.Fatal(v, err)
 	}
 	status, text := scrape(t, http.DefaultClient, "http://"+s.watched.tcp.Addr().String()+"/metrics", "")
