@@ -46,10 +46,6 @@ func closedHours(t *testing.T, db *store.DB) closed {
 		}
 		return l.Hours(func(h cloud.UsageHour) error {
 			for _, e := range meter.HourEvents(h, cloud.HourContent{Intervals: byTenant[h.TenantID]}) {
-				if d, ok := e.Data.(meter.HourData); ok {
-					d.ClosedAt = "" // when it was closed, which is now
-					e.Data = d
-				}
 				out.events[e.ID] = fmt.Sprintf("%s %s %v %+v", e.Type, e.Subject, e.Time, e.Data)
 			}
 			h.Seq, h.ClosedAt = 0, time.Time{}
