@@ -407,9 +407,15 @@ CREATE TABLE usage_interval (
 );
 INSERT INTO "usage_interval" VALUES (1, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000011', 'web1', 'instance', 'instance', 1, 'running', 1767229205000, NULL, '');
 INSERT INTO "usage_interval" VALUES (2, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000011', 'web1', 'cpu', 'vcpu', 2, 'running', 1767229205000, NULL, '');
-INSERT INTO "usage_interval" VALUES (3, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000013', 'old', 'instance', 'instance', 1, 'running', 1767229206000, 1767232800000, 'deleted');
-INSERT INTO "usage_interval" VALUES (4, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000013', 'old', 'cpu', 'vcpu', 1, 'running', 1767229206000, 1767232800000, 'deleted');
-INSERT INTO "usage_interval" VALUES (5, '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'debian-12', 'image', 'image', 1, 'active', 1767236400000, NULL, '');
+INSERT INTO "usage_interval" VALUES (3, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000011', 'web1', 'memory', 'memory', 4096, 'running', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (4, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000011', 'web1', 'disk:root', 'disk', 20, 'running', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (5, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000012', 'web2', 'instance', 'instance', 1, 'stopped', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (6, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000012', 'web2', 'cpu', 'vcpu', 1, 'stopped', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (7, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000012', 'web2', 'memory', 'memory', 512, 'stopped', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (8, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000012', 'web2', 'disk:root', 'disk', 10, 'stopped', 1767229205000, NULL, '');
+INSERT INTO "usage_interval" VALUES (9, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000013', 'old', 'instance', 'instance', 1, 'running', 1767229206000, 1767232800000, 'deleted');
+INSERT INTO "usage_interval" VALUES (10, '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000013', 'old', 'cpu', 'vcpu', 1, 'running', 1767229206000, 1767232800000, 'deleted');
+INSERT INTO "usage_interval" VALUES (11, '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'debian-12', 'image', 'image', 1, 'active', 1767236400000, NULL, '');
 CREATE TABLE usage_drop (
   seq         BIGINT  NOT NULL PRIMARY KEY,
   tenant_id   TEXT    NOT NULL REFERENCES tenant (id),
@@ -756,7 +762,7 @@ CREATE TABLE usage_sink (
 ) WITHOUT ROWID;
 DELETE FROM sqlite_sequence;
 INSERT INTO sqlite_sequence VALUES ('event', 1);
-INSERT INTO sqlite_sequence VALUES ('usage_interval', 5);
+INSERT INTO sqlite_sequence VALUES ('usage_interval', 11);
 INSERT INTO sqlite_sequence VALUES ('usage_fact', 4);
 CREATE UNIQUE INDEX tenant_name ON tenant (name) WHERE deleted_at IS NULL;
 CREATE INDEX tenant_by_age ON tenant (created_at, id);
