@@ -47,7 +47,10 @@ fuzz: ## every fuzz test for FUZZTIME (default 30s) each
 attack: ## ten thousand slow connections over plain HTTP and TLS
 	LODGE_ATTACK=1 $(GO) test $(TAGS) -count=1 -timeout 10m -v -run TenThousand ./cmd/lodged
 
+load: ## five hundred clients for LODGE_LOAD (3m)
+	LODGE_LOAD=$${LODGE_LOAD:-3m} $(GO) test $(TAGS) -count=1 -timeout 30m -v -run FiveHundredClients ./cmd/lodged
+
 run: build ## lodged on a pretend host, in the foreground
 	bin/lodged --sim
 
-.PHONY: help build build-failpoint check test bench sim chaos fuzz attack run
+.PHONY: help build build-failpoint check test bench sim chaos load fuzz attack run

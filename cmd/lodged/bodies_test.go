@@ -104,8 +104,14 @@ func (p *process) sendBody(ctx context.Context, n int, token string, body []byte
 // user makes a user who is admin of the default tenant, and logs it in.
 func (p *process) user(token, name string) string {
 	p.t.Helper()
+	return p.userOf("default", token, name)
+}
+
+// userOf makes a user who is admin of a tenant, and logs it in.
+func (p *process) userOf(tenant, token, name string) string {
+	p.t.Helper()
 	const password = "a few random words"
-	p.post(token, "/v1/users", `{"name":"`+name+`","password":"`+password+`","tenant":"default","role":"admin"}`).want(p.t, 201)
+	p.post(token, "/v1/users", `{"name":"`+name+`","password":"`+password+`","tenant":"`+tenant+`","role":"admin"}`).want(p.t, 201)
 	var s struct{ Token string }
 	a := p.post("", "/v1/sessions", `{"user":"`+name+`","password":"`+password+`"}`)
 	a.want(p.t, 201)

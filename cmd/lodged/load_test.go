@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Five hundred clients of twenty users read and write side by side: 4 of 5
+// Five hundred clients of twenty users in five tenants read and write side by side: 4 of 5
 // requests read, the others make, change, switch and delete instances. What is
 // answered is what the documentation has: nothing but success, the conflicts of
 // people who share things, and the limit of requests. Memory does not grow with
@@ -41,7 +41,11 @@ func TestFiveHundredClients(t *testing.T) {
 	p.upload(root)
 	var tokens []string
 	for n := range 20 {
-		tokens = append(tokens, p.user(root, fmt.Sprintf("user%d", n)))
+		tenant := fmt.Sprintf("tenant%d", n%5) // a network of one has 253 addresses
+		if n < 5 {
+			p.post(root, "/v1/tenants", `{"name":"`+tenant+`"}`).want(t, 201)
+		}
+		tokens = append(tokens, p.userOf(tenant, root, fmt.Sprintf("user%d", n)))
 	}
 	idle := p.vitals(root)
 
@@ -165,7 +169,13 @@ func (c *loader) ask(ctx context.Context, all *tallies, method, path, body strin
 		all.add("429", 0, false)
 		time.Sleep(200 * time.Millisecond)
 	case resp.StatusCode < 300, resp.StatusCode == http.StatusConflict:
-		all.add(strconv.Itoa(resp.StatusCode), took, false)
+		what := strconv.Itoa(resp.StatusCode)
+		if resp.StatusCode == http.StatusConflict {
+			var e struct{ Code string }
+			_ = json.Unmarshal(b, &e)
+			what += " " + e.Code
+		}
+		all.add(what, took, false)
 	default:
 		all.add(fmt.Sprintf("%s %s: %d %s", method, strings.Split(path, "?")[0], resp.StatusCode, bytes.TrimSpace(b[:min(len(b), 200)])), took, true)
 	}
