@@ -33,7 +33,6 @@ type world struct {
 	hid  string
 	tens []string
 	log  io.Writer
-	n    int
 	skew time.Duration // of the loop's clock ahead of the host's
 }
 
@@ -111,12 +110,4 @@ func (w *world) image() {
 	if err := w.db.RecordImage(ctx, time.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &info}); err != nil {
 		w.t.Fatal(err)
 	}
-}
-
-func (w *world) live() []cloud.Instance {
-	items, _, err := w.db.Instances(context.Background(), w.root, cloud.Filter{}, cloud.Page{Limit: 500})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return items
 }

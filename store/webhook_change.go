@@ -73,8 +73,7 @@ func (d *DB) RotateWebhook(ctx context.Context, c cloud.Caller, now time.Time, i
 		return out, invalid("overlap_seconds", "The secret before signs for 0 to %d seconds more.", int(cloud.MaxSecretOverlap/time.Second))
 	}
 	err = d.write(ctx, now, c, "webhook.rotate", func(t *tx) error {
-		h, err := t.ownWebhook(c, id)
-		if err != nil {
+		if _, err := t.ownWebhook(c, id); err != nil {
 			return err
 		}
 		// With no overlap nothing of the old secret is kept.
@@ -89,7 +88,8 @@ func (d *DB) RotateWebhook(ctx context.Context, c cloud.Caller, now time.Time, i
 		if err != nil {
 			return err
 		}
-		if h, err = webhook(t, c, id); err != nil {
+		h, err := webhook(t, c, id)
+		if err != nil {
 			return err
 		}
 		out = cloud.IssuedWebhook{Webhook: h, Secret: n.Secret}
