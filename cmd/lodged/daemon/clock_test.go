@@ -324,7 +324,7 @@ func TestAnAnchorThatWasChangedIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if off := k.Now().Sub(time.Now()); off.Abs() > time.Minute {
+		if off := time.Until(k.Now()); off.Abs() > time.Minute {
 			t.Errorf("%v ahead, and the ledger begins %v ahead", ahead, off)
 		}
 		if f := findings(); len(f) != 0 {
