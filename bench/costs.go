@@ -78,11 +78,21 @@ func (b *books) yearOfRuns(end time.Time, runs int) error {
 			return err
 		}
 	}
-	const instances = `WITH RECURSIVE i(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM i WHERE n < 99), r(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM r WHERE k < %d)`
+	for t, tenant := range b.tenants {
+		if err := b.runsOf(tenant, 100*t, end, runs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runsOf plants the ledger of the 100 instances of a tenant, from the n-th on.
+func (b *books) runsOf(tenant string, first int, end time.Time, runs int) error {
+	const instances = `WITH RECURSIVE i(n) AS (SELECT %[1]d UNION ALL SELECT n + 1 FROM i WHERE n < %[1]d + 99), r(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM r WHERE k < %[2]d)`
 	const id = `printf('%%08x-0000-4000-8000-%%012x', n, n)`
 	facts := fmt.Sprintf(instances+`
 		INSERT INTO usage_fact (tenant_id, kind, resource_id, name, flavor, labels, since)
-		SELECT '%s', 'instance', `+id+`, 'vm' || n, '', '{"env":"prod"}', %d FROM i`, 0, b.tenants[0], benchMorning.UnixMilli())
+		SELECT '%[3]s', 'instance', `+id+`, 'vm' || n, '', '{"env":"prod"}', %[4]d FROM i`, first, 0, tenant, benchMorning.UnixMilli())
 	if err := b.exec(facts); err != nil {
 		return err
 	}
@@ -90,8 +100,8 @@ func (b *books) yearOfRuns(end time.Time, runs int) error {
 	for _, slot := range slotsOfYear {
 		rows := fmt.Sprintf(instances+`
 			INSERT INTO usage_interval (tenant_id, resource_id, resource, slot, meter, amount, state, started_at, ended_at, evidence)
-			SELECT '%s', `+id+`, 'vm' || n, %s, 'running', %[4]d + k * %[5]d + n * 1237 + k * 7919, %[4]d + k * %[5]d + n * 1237 + k * 7919 + %[5]d - 300000, 'seen'
-			FROM i CROSS JOIN r`, runs-1, b.tenants[0], slot, benchMorning.UnixMilli(), length.Milliseconds())
+			SELECT '%[3]s', `+id+`, 'vm' || n, %[4]s, 'running', %[5]d + k * %[6]d + n %% 100 * 1237 + k * 7919, %[5]d + k * %[6]d + n %% 100 * 1237 + k * 7919 + %[6]d - 300000, 'seen'
+			FROM i CROSS JOIN r`, first, runs-1, tenant, slot, benchMorning.UnixMilli(), length.Milliseconds())
 		if err := b.exec(rows); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ type bench struct {
 func main() {
 	var only string
 	b := &bench{}
-	flag.StringVar(&only, "only", "", "sections to run, with commas: create,burst,sim,idle,http,auth,once,scale,hours,metering,costs,year,focus")
+	flag.StringVar(&only, "only", "", "sections to run, with commas: create,burst,sim,idle,http,auth,once,scale,hours,metering,costs,year,fleet,focus")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with lodged")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of the comparison of bursts")
 	flag.Parse()
@@ -57,7 +57,7 @@ func (b *bench) run(only string) (err error) {
 		name string
 		run  func() error
 	}{
-		{"idle", b.idle}, {"http", b.http}, {"auth", b.auth}, {"once", b.once}, {"create", b.create}, {"burst", b.burst}, {"sim", b.sim}, {"scale", b.scale}, {"hours", b.closeHours}, {"metering", b.metering}, {"costs", b.costs}, {"year", b.ledgerSize}, {"focus", b.focus},
+		{"idle", b.idle}, {"http", b.http}, {"auth", b.auth}, {"once", b.once}, {"create", b.create}, {"burst", b.burst}, {"sim", b.sim}, {"scale", b.scale}, {"hours", b.closeHours}, {"metering", b.metering}, {"costs", b.costs}, {"year", b.ledgerSize}, {"fleet", b.fleet}, {"focus", b.focus},
 	}
 	for _, s := range sections {
 		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
