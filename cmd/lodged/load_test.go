@@ -19,8 +19,8 @@ import (
 )
 
 // Five hundred clients of twenty users in five tenants read and write side by side: 4 of 5
-// requests read, the others make, change, switch and delete instances. What is
-// answered is what the documentation has: nothing but success, the conflicts of
+// requests read, the others make, change, switch and delete instances, or ask in a
+// dry run. What is answered is what the documentation has: nothing but success, the conflicts of
 // people who share things, and the limit of requests. Memory does not grow with
 // time, and when all have gone nothing of them is left.
 //
@@ -55,7 +55,7 @@ func TestFiveHundredClients(t *testing.T) {
 	var people sync.WaitGroup
 	for n := range 500 {
 		people.Go(func() {
-			c := &loader{p: p, http: p.clientFrom(n % len(tokens)), token: tokens[n%len(tokens)], rand: rand.New(rand.NewPCG(7, uint64(n))), name: fmt.Sprintf("c%d", n)}
+			c := &loader{p: p, http: p.clientFrom(n % len(tokens)), token: tokens[n%len(tokens)], rand: rand.New(rand.NewPCG(7, uint64(n))), name: fmt.Sprintf("c%d", n), tries: n >= 150}
 			defer c.http.CloseIdleConnections()
 			for ctx.Err() == nil {
 				c.act(ctx, &all)
@@ -96,6 +96,7 @@ type loader struct {
 	token string
 	rand  *rand.Rand
 	name  string
+	tries bool   // it makes nothing and asks what would be
 	own   string // the instance that it has; "": none
 	n     int
 }
@@ -107,6 +108,10 @@ func (c *loader) act(ctx context.Context, all *tallies) {
 			paths = append(paths, "/v1/instances/"+c.own, "/v1/usage?instance="+c.own)
 		}
 		c.ask(ctx, all, "GET", paths[c.rand.IntN(len(paths))], "")
+		return
+	}
+	if c.tries { // checked to the end in a transaction that is taken back
+		c.ask(ctx, all, "POST", "/v1/instances?dry_run=true", `{"name":"`+c.name+`","vcpus":1,"memory_mib":64,"disk_gib":1}`)
 		return
 	}
 	if c.own == "" {
@@ -217,6 +222,7 @@ func (a *tallies) text(long time.Duration) string {
 // connections of one.
 func (p *process) clientFrom(n int) *http.Client {
 	c := p.client(true)
+	c.Timeout = 2 * time.Minute // how long it takes is measured, not judged
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(n+1))}}
 	c.Transport.(*http.Transport).DialContext = dialer.DialContext
 	return c
