@@ -21,7 +21,11 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ cloud.Caller) 
 		return q.err
 	}
 	if err := s.Health.Ready(r.Context()); err != nil {
-		return cloud.Wrap(cloud.CodeUnavailable, err, "lodge does not take changes now; try again.")
+		message := "lodge does not take changes now; try again."
+		if code := cloud.CodeOf(err); code != cloud.CodeInternal {
+			message = cloud.MessageOf(err) // a full disk is not mended by trying again
+		}
+		return cloud.Wrap(cloud.CodeUnavailable, err, "%s", message)
 	}
 	return reply(w, http.StatusOK, wire.Status{Status: "ok"})
 }

@@ -39,6 +39,7 @@ type lab struct {
 	http   *http.Client
 	// program is another lodged than the usual one; "": that.
 	program string
+	log     string // a file that is not in dir; "": lodged.log in it
 
 	addresses map[string]string // of instances, for when lodged is down
 }
@@ -69,7 +70,7 @@ func newLabAs(t *testing.T, dir string, as []string, flags ...string) *lab {
 	l.start()
 	t.Cleanup(func() {
 		if t.Failed() {
-			if b, err := os.ReadFile(filepath.Join(dir, "lodged.log")); err == nil {
+			if b, err := os.ReadFile(l.logFile()); err == nil {
 				t.Logf("the end of lodged's log:\n%s", b[max(0, len(b)-12000):])
 			}
 			consoles, _ := filepath.Glob(filepath.Join(dir, "console", "*.log"))
@@ -106,9 +107,12 @@ func bin(name string) string {
 	return filepath.Join(dir, name)
 }
 
+// logFile is where lodged's words go.
+func (l *lab) logFile() string { return cmp.Or(l.log, filepath.Join(l.dir, "lodged.log")) }
+
 // spawn starts lodged.
 func (l *lab) spawn() error {
-	log, err := os.OpenFile(filepath.Join(l.dir, "lodged.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(l.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

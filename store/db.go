@@ -70,6 +70,10 @@ type DB struct {
 	// nothing is written with an earlier time.
 	floor atomic.Int64
 
+	// refused says that a change found no place on the disk, or a file that cannot
+	// be written, and that Ready has not yet seen the end of that.
+	refused atomic.Bool
+
 	identities *identities
 	operations *operationBell
 	events     *eventBell
@@ -177,15 +181,4 @@ func (d *DB) ring() {
 	case d.bell <- struct{}{}:
 	default:
 	}
-}
-
-// Ready returns nil when the store takes writes. Returns CodeUnavailable when
-// the writer is held for too long, CodeDiskFull when there is no space.
-func (d *DB) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.BusyTimeout)
-	defer cancel()
-	return d.write(ctx, time.Time{}, cloud.Caller{}, "ready", func(t *tx) error {
-		var one int
-		return t.row(`SELECT 1`).Scan(&one)
-	})
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,9 @@ func inspect(abs string) error {
 	if err := checkHeader(abs); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite3", dsn(abs, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}}))
+	seen, unlink := linked(abs)
+	defer unlink()
+	db, err := sql.Open("sqlite3", dsn(seen, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}}))
 	if err != nil {
 		return fmt.Errorf("database %s: %w", abs, err)
 	}
@@ -101,6 +104,31 @@ func inspect(abs string) error {
 		return unreadable(abs, damaged(verdict))
 	}
 	return nil
+}
+
+// linked is another name of the file and its log, in a folder of its own. Whoever
+// only reads a database has SQLite make side files where there are none, and write
+// over the index of the log that a crash has left. So that is made here, and what
+// may have to be looked into is left to the byte as it was. Where there are no
+// hard links it is abs itself.
+func linked(abs string) (path string, unlink func()) {
+	dir, err := os.MkdirTemp(filepath.Dir(abs), ".lodge-look-")
+	if err != nil {
+		return abs, func() {}
+	}
+	unlink = func() { _ = os.RemoveAll(dir) }
+	path = filepath.Join(dir, filepath.Base(abs))
+	err = os.Link(abs, path)
+	if err == nil {
+		if err = os.Link(abs+"-wal", path+"-wal"); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		unlink()
+		return abs, func() {}
+	}
+	return path, unlink
 }
 
 // checkHeader reads the magic itself: SQLite takes a file of a few bytes for an

@@ -95,6 +95,11 @@ func returning[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args
 func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what string, f func(*tx) error) (err error) {
 	ctx, end := d.opts.Observe.Begin(ctx, cloud.WorkTransaction, what, "")
 	defer func() { end(err) }()
+	defer func() {
+		if refusesWrites(err) {
+			d.refused.Store(true)
+		}
+	}()
 	conn, err := d.writer.Conn(ctx)
 	if err != nil {
 		return fail(what, err)

@@ -77,7 +77,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, started: cfg.Now(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.Close())
+			err = errors.Join(explained(cfg.DataDir, err, d.lock != nil), d.Close())
 		}
 	}()
 	// 0711: QEMU's user has to reach its disks, and nobody has to list them.

@@ -89,7 +89,12 @@ func refuseLostDatabase(cfg Config) error {
 		return nil
 	}
 	path := cfg.path("lodge.db")
+	// SQLite throws away the log of a database without a page.
+	wal, logErr := os.Stat(path + "-wal")
 	info, err := os.Stat(path)
+	if logErr == nil && wal.Size() > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
+		return fmt.Errorf("the database %s is missing or empty, but its log %s-wal is not; restore the database from a backup, or move the log away to start anew", path, path)
+	}
 	if err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil // the store says what is wrong with it, if anything
 	}
