@@ -39,6 +39,8 @@ type Host struct {
 	settled time.Duration
 	freed   atomic.Bool // a start has shown that limits do not work here, until lodged ends
 
+	asks chan struct{} // calls that wait for a QEMU
+
 	mu       sync.Mutex
 	up       bool // as the watchers were told
 	watchers map[*watcher]struct{}
@@ -73,6 +75,7 @@ func Open(opts Options) (*Host, error) {
 		ended:    make(chan struct{}),
 		greets:   make(chan struct{}),
 		settled:  settled,
+		asks:     make(chan struct{}, mostAsks),
 		watchers: map[*watcher]struct{}{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())

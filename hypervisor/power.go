@@ -3,12 +3,32 @@ package hypervisor
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"libvirt.org/go/libvirt"
 
 	"lodge/cloud"
 	"lodge/virt"
 )
+
+// mostAsks is how many calls may wait for a QEMU at once. One that hangs keeps its
+// call, and a worker of libvirtd, until it is destroyed: libvirtd has 20 workers,
+// the link as many calls, and the rest is for looks, starts and destroys.
+const mostAsks = 12
+
+var errManySilent = fmt.Errorf("%d calls wait for guests that do not answer", mostAsks)
+
+// askPatience is for what QEMU answers at once, when it answers.
+const askPatience = 10 * time.Second
+
+// asks reports whether QEMU's monitor has to answer.
+func asks(a cloud.PowerAction) bool {
+	switch a {
+	case cloud.ActShutdown, cloud.ActReboot, cloud.ActReset, cloud.ActResume:
+		return true
+	}
+	return false
+}
 
 // PowerGuest does one action, or finds it done: start and resume of a guest that
 // runs, shutdown and destroy of one that is off or not there, are nil. The rest
@@ -18,7 +38,22 @@ import (
 // not when it obeyed; they press the ACPI button, for the agent may hang.
 // https://libvirt.org/html/libvirt-libvirt-domain.html
 func (h *Host) PowerGuest(ctx context.Context, id string, a cloud.PowerAction) error {
-	err := h.do(ctx, "power guest", func(ctx context.Context, c *libvirt.Connect) error { return power(ctx, c, id, a) })
+	if asks(a) {
+		short, cancel := context.WithTimeout(ctx, askPatience)
+		defer cancel()
+		ctx = short
+	}
+	err := h.do(ctx, "power guest", func(ctx context.Context, c *libvirt.Connect) error {
+		if asks(a) {
+			select {
+			case h.asks <- struct{}{}:
+				defer func() { <-h.asks }() // when libvirt has answered, whoever still waits for it
+			default:
+				return cloud.Wrap(cloud.CodeTimeout, errManySilent, "Too many guests of the host do not answer; lodge tries again.")
+			}
+		}
+		return power(ctx, c, id, a)
+	})
 	if a == cloud.ActStart && refusesLimit(err) && !h.freed.Load() {
 		h.unlimit(err)
 		err = unlimited(err)

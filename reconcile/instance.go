@@ -110,15 +110,22 @@ func (l *Loop) wish(ctx context.Context, ref cloud.Ref) (cloud.InstanceWish, boo
 // have ended.
 func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
 	errs := make([]error, len(d.Steps))
-	var wg sync.WaitGroup
-	for i, step := range d.Steps {
-		wg.Go(func() {
-			start := l.Now()
-			errs[i] = l.do(ctx, step)
-			l.Log.Debug("step", "step", step.String(), "took", l.Now().Sub(start), "err", errs[i])
-		})
+	all := func() {
+		var wg sync.WaitGroup
+		for i, step := range d.Steps {
+			wg.Go(func() {
+				start := l.Now()
+				errs[i] = l.do(ctx, step)
+				l.Log.Debug("step", "step", step.String(), "took", l.Now().Sub(start), "err", errs[i])
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
+	if asksGuest(d.Steps) {
+		l.places.lend(all)
+	} else {
+		all()
+	}
 	for i, step := range d.Steps {
 		if errs[i] != nil {
 			return errs[i]

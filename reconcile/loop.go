@@ -52,6 +52,7 @@ type Loop struct {
 	Options
 	work   *queue // instances and networks
 	images *queue
+	places places // of turns of work
 	mem    memories
 	bytes  readings
 	// gap is the last moment the guests were seen before nobody looked, in Unix
@@ -79,6 +80,7 @@ func New(o Options) *Loop {
 		Options:  o,
 		work:     newQueue(),
 		images:   newQueue(),
+		places:   make(places, o.Workers),
 		mem:      memories{m: map[string]memory{}},
 		bytes:    readings{m: map[string]cloud.TrafficReading{}, doubted: map[string]time.Time{}, written: map[string]span{}},
 		sweepNow: make(chan struct{}, 1),
@@ -104,11 +106,12 @@ func (l *Loop) Run(ctx context.Context) error {
 		return nil
 	}
 	l.sweep(ctx)
-	for range l.Workers {
-		wg.Go(func() { l.workers(ctx, l.work) })
+	for range l.Workers + silentTurns {
+		wg.Go(func() { l.workers(ctx, l.work, l.places) })
 	}
+	images := make(places, imageWorkers)
 	for range imageWorkers {
-		wg.Go(func() { l.workers(ctx, l.images) })
+		wg.Go(func() { l.workers(ctx, l.images, images) })
 	}
 	l.ring(ctx)
 	l.wait(ctx)
@@ -195,7 +198,7 @@ func (l *Loop) watch(ctx context.Context) {
 	}
 }
 
-func (l *Loop) workers(ctx context.Context, q *queue) {
+func (l *Loop) workers(ctx context.Context, q *queue, p places) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -203,11 +206,14 @@ func (l *Loop) workers(ctx context.Context, q *queue) {
 		case <-q.wake:
 		}
 		for ctx.Err() == nil {
+			p.take()
 			r, ok := q.take()
 			if !ok {
+				p.give()
 				break
 			}
 			l.handle(ctx, r)
+			p.give()
 			q.done(r)
 		}
 	}

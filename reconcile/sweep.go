@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -23,6 +24,8 @@ func (l *Loop) sweep(ctx context.Context) {
 		l.Log.Error("sweep: wishes", "err", err)
 		return
 	}
+	// Behind a boot of the host all guests are off: they come back as they were made.
+	slices.SortStableFunc(wishes, func(a, b cloud.InstanceWish) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	gap := l.gap.Load()
 	for _, w := range wishes {
 		d := Plan(w, assemble(w, guests, disks, nets), now)

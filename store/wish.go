@@ -11,7 +11,7 @@ import (
 // DueInstances returns the ids of the instances of the host that have something
 // left to do: a wish not observed, a task, a deletion, or a problem. One with a
 // problem is due when its retry time has come, or when its owner has asked for
-// something since it was last tried.
+// something since it was last tried. The oldest come first.
 func (d *DB) DueInstances(ctx context.Context, hostID string, now time.Time) ([]string, error) {
 	ids, err := collect(d.read(ctx), func(rows *sql.Rows) (id string, err error) {
 		return id, rows.Scan(&id)
@@ -27,7 +27,8 @@ const dueQuery = `
 		WHERE host_id = ?
 		  AND gone_at IS NULL
 		  AND (observed_generation <> generation OR observed_boots <> boots OR task <> '' OR problem_code IS NOT NULL OR deleted_at IS NOT NULL)
-		  AND (problem_code IS NULL OR problem_retry_at <= ? OR decided_generation < generation)`
+		  AND (problem_code IS NULL OR problem_retry_at <= ? OR decided_generation < generation)
+		ORDER BY created_at, id`
 
 // InstanceWishes returns what is wanted of the instances with the ids, or of all
 // of the host when ids is nil, with root volume, image and networks. Instances
