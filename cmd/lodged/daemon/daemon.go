@@ -105,7 +105,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if cfg.Clocks != nil {
-		if d.clock, err = newTimekeeper(context.Background(), d.db, hostID, cfg.Clocks, cfg.Log); err != nil {
+		if d.clock, err = newTimekeeper(context.Background(), d.db, hostID, turnable(cfg.Clocks), cfg.Log); err != nil {
 			return nil, err
 		}
 		d.clock.trust = cfg.TrustClock
