@@ -75,6 +75,16 @@ func Codes() []Code {
 	}
 }
 
+// ProblemCodes returns the codes that an object's problem may have. Each has its
+// place in the runbook, docs/operations.md.
+func ProblemCodes() []Code {
+	return []Code{
+		CodeHypervisor, CodeTimeout, CodeStorage, CodeDiskFull, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
+		CodeGuestPaused, CodeGuestForeign, CodeDiskMissing, CodeInUse, CodeURLFailed, CodeURLRefused, CodeChecksum,
+		CodeImageFormat, CodeImageUnsafe, CodeImageTooBig, CodeImageTruncated, CodeImportCanceled, CodeInternal,
+	}
+}
+
 // FieldError says what is wrong with one field of a request.
 type FieldError struct {
 	Field   string // JSON path as the caller wrote it: "name", "ssh_keys[1]"
