@@ -1,6 +1,7 @@
 package timetable
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -29,18 +30,9 @@ func Read(s cloud.Schedule) (t Times, err error) {
 		field, text string
 		to          *cron.Schedule
 	}{{"start", s.Start, &t.start}, {"stop", s.Stop, &t.stop}} {
-		if len(f.text) > 200 || strings.Contains(f.text, "=") || len(strings.Fields(f.text)) != 5 {
-			say(f.field, "A time is five fields of cron: minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\".")
-			continue
-		}
-		if why := odd(f.text); why != "" {
+		var why string
+		if *f.to, why = times(f.text); why != "" {
 			say(f.field, why)
-			continue
-		}
-		if *f.to, err = parser.Parse(f.text); err != nil {
-			say(f.field, "The five fields of cron cannot be read; they are minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\"; Sunday is 0, and there is no 7.")
-		} else if (*f.to).Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-			say(f.field, "This time never comes.")
 		}
 	}
 	if len(bad) == 0 && same(t.start, t.stop) {
@@ -52,6 +44,34 @@ func Read(s cloud.Schedule) (t Times, err error) {
 		say("time_zone", "There is no such time zone; give a name such as \"Europe/Berlin\" or \"UTC\".")
 	}
 	return t, cloud.Invalid(bad)
+}
+
+// times reads the five fields of a time; why is a sentence about what is wrong.
+func times(text string) (at cron.Schedule, why string) {
+	if len(text) > 200 || strings.Contains(text, "=") || len(strings.Fields(text)) != 5 {
+		return nil, "A time is five fields of cron: minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\"."
+	}
+	if why := odd(text); why != "" {
+		return nil, why
+	}
+	at, err := parser.Parse(text)
+	switch {
+	case err != nil:
+		return nil, "The five fields of cron cannot be read; they are minute, hour, day of the month, month and day of the week, as \"0 8 * * 1-5\"; Sunday is 0, and there is no 7."
+	case at.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero():
+		return nil, "This time never comes."
+	}
+	return at, ""
+}
+
+// Every reads five fields of cron in UTC: the function gives the next time after an
+// instant.
+func Every(text string) (func(after time.Time) time.Time, error) {
+	at, why := times(text)
+	if why != "" {
+		return nil, errors.New(why)
+	}
+	return func(after time.Time) time.Time { return at.Next(after.UTC()) }, nil
 }
 
 // zoneName is the name of a zone: those of people begin with a capital. A host has

@@ -220,7 +220,7 @@ func TestAnIllCollectorCostsSpansOnly(t *testing.T) {
 		if lost := failed2 - failed + dropped2 - dropped; lost+queued < n-2100 || queued > 2048 {
 			t.Errorf("%s: of %d spans %d are lost and %d wait", ill.name, n, lost, queued)
 		}
-		if ill.be != sink.Down && dropped2 == dropped { // one that is down refuses faster than spans come
+		if ill.be == sink.Hangs && dropped2 == dropped { // the others may refuse faster than spans come
 			t.Errorf("%s: none of %d spans was dropped", ill.name, n)
 		}
 		p.to.Be(sink.Well)

@@ -123,11 +123,11 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 
 // BackupTimes reads the schedule of backups.
 func BackupTimes(text string) (func(time.Time) time.Time, error) {
-	times, err := timetable.Read(cloud.Schedule{Start: text, Stop: text, Zone: "UTC"})
+	next, err := timetable.Every(text)
 	if err != nil {
-		return nil, fmt.Errorf("--backup-schedule %q: use five fields of cron in UTC, as '0 * * * *'", text)
+		return nil, fmt.Errorf("--backup-schedule %q: use five fields of cron in UTC, as '0 * * * *': %w", text, err)
 	}
-	return func(after time.Time) time.Time { at, _ := times.Next(after); return at }, nil
+	return next, nil
 }
 
 // backupStats is for scrapes; nil when no backups are scheduled.
