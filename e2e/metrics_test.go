@@ -198,7 +198,7 @@ func TestMetricsFollowTheLifeOfAnInstance(t *testing.T) {
 		delete(calls, labels)
 	}
 	want := map[string]float64{}
-	for call, n := range map[string]float64{"create volume": 1, "define guest": 1, "power guest": 3, "remove guest": 1, "forget volume": 2,
+	for call, n := range map[string]float64{"ensure pool": 1, "define guest": 1, "power guest": 3, "remove guest": 1, "forget volume": 2,
 		"ensure network": 1, "ensure port": 1, "remove port": 1, "remove network": 1} {
 		want[fmt.Sprintf(`{call=%q,result="ok"}`, call)] = n
 	}
@@ -314,7 +314,7 @@ func TestTracesReachDownToLibvirt(t *testing.T) {
 		t.Errorf("%+v", post)
 	}
 	for call, step := range map[string]string{"call define guest": "step define", "call power guest": "step define", "call ensure network": "step ensure-network",
-		"call ensure port": "step ensure-port", "call create volume": "step create-disk"} {
+		"call ensure port": "step ensure-port", "call ensure pool": "step create-disk"} {
 		to.Find(call+" below "+step, 10*time.Second, func(s sink.Span) bool {
 			if s.Name != call {
 				return false

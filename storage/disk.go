@@ -50,7 +50,7 @@ func (p *Pool) CreateDisk(ctx context.Context, spec cloud.DiskSpec) error {
 	m := p.moulds.get(mouldOf(size, backing))
 	if m == nil {
 		// libvirt gets its pool with the first, for people who look with virsh.
-		if err := p.withPool(ctx, "start the pool for "+f.name, started); err != nil {
+		if err := p.withPool(ctx, "ensure pool "+f.name, started); err != nil {
 			return diskError(err, "The disk could not be made on the host.")
 		}
 		if m, err = p.makeMould(ctx, f, size, backing); err != nil {
