@@ -38,19 +38,29 @@ func armed(o reconcile.Options) reconcile.Options {
 
 // turnable is read with a wall clock that is off by what the file says that
 // LODGE_WALL_OFFSET names, as in 24h: so a test sets lodged's clock and nobody
-// else's.
+// else's. By what the file of LODGE_TIME_OFFSET says the clock since boot is ahead,
+// too: so much time has passed for lodged.
 func turnable(read func() (meter.Tick, error)) func() (meter.Tick, error) {
-	path := os.Getenv("LODGE_WALL_OFFSET")
-	if path == "" {
+	wall, all := os.Getenv("LODGE_WALL_OFFSET"), os.Getenv("LODGE_TIME_OFFSET")
+	if wall == "" && all == "" {
 		return read
 	}
 	return func() (meter.Tick, error) {
 		t, err := read()
-		if b, e := os.ReadFile(path); e == nil {
-			if off, e := time.ParseDuration(strings.TrimSpace(string(b))); e == nil {
-				t.Wall = t.Wall.Add(off)
-			}
-		}
+		passed := offset(all)
+		t.Wall, t.Boot = t.Wall.Add(offset(wall)+passed), t.Boot+passed
 		return t, err
 	}
+}
+
+func offset(path string) time.Duration {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	off, err := time.ParseDuration(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return off
 }
