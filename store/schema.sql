@@ -309,10 +309,6 @@ CREATE INDEX instance_by_tenant ON instance (tenant_id, created_at, id, revision
 
 CREATE INDEX instance_by_host ON instance (host_id, id, revision, gone_at) WHERE gone_at IS NULL;
 
-CREATE INDEX instance_due ON instance (host_id)
-  WHERE gone_at IS NULL
-    AND (observed_generation <> generation OR observed_boots <> boots OR task <> '' OR problem_code IS NOT NULL OR deleted_at IS NOT NULL);
-
 CREATE TABLE volume (
   id         TEXT    NOT NULL PRIMARY KEY,
   tenant_id  TEXT    NOT NULL REFERENCES tenant (id),
@@ -1675,3 +1671,7 @@ BEFORE DELETE ON usage_opening
 BEGIN
   SELECT RAISE(ABORT, 'usage_opening: rows stay');
 END;
+
+CREATE INDEX instance_due ON instance (host_id, created_at, id)
+  WHERE gone_at IS NULL
+    AND (observed_generation <> generation OR observed_boots <> boots OR task <> '' OR problem_code IS NOT NULL OR deleted_at IS NOT NULL);
