@@ -48,6 +48,7 @@ func (w Webhook) Checked() error { return Invalid(ValidateName("name", w.Name)) 
 // tried.
 type Delivery struct {
 	ID, WebhookID string
+	TenantID      string // of the webhook
 	Type          string
 	Body          string // JSON
 	URL           string

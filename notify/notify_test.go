@@ -299,7 +299,7 @@ type outbox struct {
 	due []cloud.Delivery
 }
 
-func (o *outbox) DueDeliveries(context.Context, time.Time, int) ([]cloud.Delivery, time.Time, error) {
+func (o *outbox) DueDeliveries(context.Context, time.Time, []cloud.Delivery, int) ([]cloud.Delivery, time.Time, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.due), time.Time{}, nil

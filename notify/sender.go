@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 
 // Outbox keeps what is still to be told.
 type Outbox interface {
-	DueDeliveries(ctx context.Context, now time.Time, limit int) (due []cloud.Delivery, next time.Time, err error)
+	DueDeliveries(ctx context.Context, now time.Time, busy []cloud.Delivery, limit int) (due []cloud.Delivery, next time.Time, err error)
 	RecordDelivery(ctx context.Context, now time.Time, id string, status int, failed string, next time.Time) error
 	NextEvents(tenantID string) <-chan struct{}
 }
@@ -34,8 +36,8 @@ type Sender struct {
 	Observe cloud.Observe
 
 	mu      sync.Mutex
-	busy    map[string]bool // the messages that are under way
-	failed  []error         // what could not be written down since it was asked last
+	busy    map[string]cloud.Delivery // the messages that are under way, by id
+	failed  []error                   // what could not be written down since it was asked last
 	running sync.WaitGroup
 	ended   chan struct{} // rings when one is not under way any more
 }
@@ -111,23 +113,31 @@ func (s *Sender) Send(ctx context.Context) (time.Time, error) {
 // start begins to try what is due and not under way. Nobody waits for all: each that
 // ends makes room for the next.
 func (s *Sender) start(ctx context.Context) (started int, next time.Time, err error) {
-	due, next, err := s.Outbox.DueDeliveries(ctx, s.Now(), atOnce)
+	busy := s.underWay()
+	due, next, err := s.Outbox.DueDeliveries(ctx, s.Now(), busy, atOnce-len(busy))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.busy == nil {
-		s.busy, s.ended = map[string]bool{}, make(chan struct{}, 1)
-	}
 	for _, m := range due {
-		if s.busy[m.ID] || len(s.busy) >= atOnce {
+		if _, is := s.busy[m.ID]; is {
 			continue
 		}
-		s.busy[m.ID] = true
+		s.busy[m.ID] = m
 		started++
 		s.running.Go(func() {
 			s.end(m.ID, s.try(ctx, m))
 		})
 	}
 	return started, next, err
+}
+
+// underWay gives the messages that are under way. What ends after that rings.
+func (s *Sender) underWay() []cloud.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy == nil {
+		s.busy, s.ended = map[string]cloud.Delivery{}, make(chan struct{}, 1)
+	}
+	return slices.Collect(maps.Values(s.busy))
 }
 
 func (s *Sender) end(id string, err error) {

@@ -51,7 +51,7 @@ func TestTheOperatorSeesWhatActs(t *testing.T) {
 		t.Errorf("raised: %+v", a)
 	}
 	w.later(time.Hour)
-	due, _, err := w.DueDeliveries(ctx, w.now, 10)
+	due, _, err := w.DueDeliveries(ctx, w.now, nil, 10)
 	w.must(err)
 	for _, m := range due {
 		w.must(w.RecordDelivery(ctx, w.now, m.ID, 500, "No.", time.Time{}))

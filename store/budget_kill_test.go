@@ -62,7 +62,7 @@ func TestABudgetThatIsKilledWhileItActs(t *testing.T) {
 				told++
 			}
 		}
-		due, _, err := w.DueDeliveries(ctx, w.now, 10)
+		due, _, err := w.DueDeliveries(ctx, w.now, nil, 10)
 		w.must(err)
 		is := w.instance(i.ID)
 		got := fmt.Sprint(crossed, told, len(due), w.crossings(b), is.Power, is.StoppedBy.ID)

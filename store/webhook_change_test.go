@@ -18,7 +18,7 @@ func (w *world) webhook(name string) cloud.Webhook {
 // delivery is the only one that is due, however late.
 func (w *world) delivery() cloud.Delivery {
 	w.t.Helper()
-	due, _, err := w.DueDeliveries(ctx, w.now, 10)
+	due, _, err := w.DueDeliveries(ctx, w.now, nil, 10)
 	w.must(err)
 	if len(due) != 1 {
 		w.t.Fatalf("%d are due", len(due))

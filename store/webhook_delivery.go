@@ -42,6 +42,7 @@ const deliveryQuery = `
 		SELECT
 		  d.id,
 		  d.webhook_id,
+		  w.tenant_id,
 		  d.type,
 		  d.body,
 		  w.url,
@@ -64,6 +65,7 @@ func scanDelivery(rows *sql.Rows) (m cloud.Delivery, err error) {
 	err = rows.Scan(
 		&m.ID,
 		&m.WebhookID,
+		&m.TenantID,
 		&m.Type,
 		&m.Body,
 		&m.URL,
@@ -82,47 +84,6 @@ func scanDelivery(rows *sql.Rows) (m cloud.Delivery, err error) {
 	m.OldUntil = moment(until)
 	m.CreatedAt, m.LastAt, m.NextAt, m.DeliveredAt, m.GivenUpAt = moment(created), moment(last), moment(next), moment(delivered), moment(given)
 	return m, err
-}
-
-// The messages that are handed out at once: so many of a webhook, and of a tenant.
-// Those that are under way count, for they are due still: a webhook that hangs takes
-// no places of others.
-const (
-	perWebhook = 2
-	perTenant  = 4
-)
-
-// dueOrder gives the first messages of each webhook and tenant, each tenant's first
-// before any second.
-const dueOrder = `
-		JOIN (
-		  SELECT seq, turn
-		  FROM (
-		    SELECT seq, ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY place, next_at, seq) AS turn
-		    FROM (
-		      SELECT q.seq, q.next_at, h.tenant_id, ROW_NUMBER() OVER (PARTITION BY q.webhook_id ORDER BY q.next_at, q.seq) AS place
-		      FROM webhook_delivery q
-		      JOIN webhook h ON h.id = q.webhook_id
-		      WHERE q.next_at <= ?
-		    )
-		    WHERE place <= ?
-		  )
-		  WHERE turn <= ?
-		) o ON o.seq = d.seq
-		ORDER BY o.turn, d.next_at, d.seq
-		LIMIT ?`
-
-// DueDeliveries gives what is to be sent now, few of each webhook and tenant, and
-// when the next is after that; zero: none is waiting.
-func (d *DB) DueDeliveries(ctx context.Context, now time.Time, limit int) (due []cloud.Delivery, next time.Time, err error) {
-	s := d.read(ctx)
-	due, err = collect(s, scanDelivery, deliveryQuery+dueOrder, stamp(now), perWebhook, perTenant, limit)
-	if err != nil {
-		return nil, next, fail("list deliveries", err)
-	}
-	var at sql.NullInt64
-	err = s.row(`SELECT MIN(next_at) FROM webhook_delivery WHERE next_at > ?`, stamp(now)).Scan(&at)
-	return due, moment(at), fail("list deliveries", err)
 }
 
 // keepDeliveries is how long a delivery is shown once it has ended.
