@@ -102,3 +102,55 @@ func TestALabelIsNoWayAroundABudget(t *testing.T) {
 		})
 	}
 }
+
+// New labels that take an instance out of the budget that holds it end the hold:
+// another one that means it has it then, or nobody, and no name of a budget starts it.
+func TestANewLabelEndsTheHoldOfItsBudget(t *testing.T) {
+	w, _ := spending(t)
+	alone, shared, stays := w.dev("alone"), w.dev("shared"), w.dev("stays")
+	label := func(i cloud.Instance, l cloud.LabelChange) {
+		t.Helper()
+		_, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{LabelChange: l})
+		w.must(err)
+	}
+	model := w.dev("model") // by which the other budget is used up
+	team := "red"
+	label(model, cloud.LabelChange{Labels: map[string]*string{"team": &team}})
+	b := w.aBudget("dev", stops(100, 0), func(b *cloud.Budget) { b.Selector, b.Amount = "env=dev", "0.1" })
+	other := w.aBudget("red", func(b *cloud.Budget) { b.Selector, b.Amount = "team=red", "0.01" })
+	k := w.keeper()
+	for range 4 {
+		w.now = w.now.Add(time.Hour)
+		w.keep(k)
+	}
+	is := func(when string, i cloud.Instance, power cloud.Power, by string) {
+		t.Helper()
+		if got := w.instance(i.ID); got.Power != power || got.StoppedBy.ID != by {
+			t.Errorf("%s: %s is %s by %q, want %s by %q", when, i.Name, got.Power, got.StoppedBy.ID, power, by)
+		}
+	}
+	if w.crossings(b) != 1 || w.crossings(other) != 1 {
+		t.Fatal("a budget is not in force")
+	}
+	for _, i := range []cloud.Instance{alone, shared, stays} {
+		is("at first", i, cloud.PowerOff, b.ID)
+	}
+	label(alone, cloud.LabelChange{Labels: map[string]*string{"env": nil}})
+	label(shared, cloud.LabelChange{Labels: map[string]*string{"env": nil, "team": &team}})
+	x := "1"
+	label(stays, cloud.LabelChange{Labels: map[string]*string{"x": &x}})
+	for _, name := range []string{"", "renamed"} {
+		if name != "" {
+			_, err := w.UpdateBudget(ctx, operator, w.now, b.ID, cloud.BudgetChange{Name: &name}, meter.JudgeBudget)
+			w.must(err)
+			w.keep(k)
+		}
+		is("relabelled "+name, alone, cloud.PowerOff, "")
+		is("relabelled "+name, shared, cloud.PowerOff, other.ID)
+		is("relabelled "+name, stays, cloud.PowerOff, b.ID)
+	}
+	_, err := w.PowerInstance(ctx, operator, w.now, alone.ID, cloud.PowerStart, false)
+	w.must(err)
+	_, err = w.PowerInstance(ctx, operator, w.now, shared.ID, cloud.PowerStart, false)
+	w.refused(err, cloud.CodeBudget)
+}

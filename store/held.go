@@ -100,6 +100,22 @@ func (t *tx) release(by cloud.Ref, tenantID string) (left bool, err error) {
 	return false, nil
 }
 
+// leaveBudget ends the hold of a budget that does not mean the instance any more,
+// by its new labels: else it would wait for the next change of a budget that has
+// nothing to do with it. What holds it then holds it; if nothing does it stays
+// stopped, for its owner to start.
+func (t *tx) leaveBudget(w *wish) error {
+	if w.StoppedBy.Kind != cloud.KindBudget {
+		return nil
+	}
+	b, err := budget(t, budgetKeeper, w.StoppedBy.ID)
+	if err != nil || b.Selects(w.Labels) {
+		return err
+	}
+	w.StoppedBy, err = t.holder(w.TenantID, w.Labels)
+	return err
+}
+
 // holder is what keeps instances with the labels stopped now: a budget, else a
 // schedule that is in its off time.
 func (t *tx) holder(tenantID string, labels map[string]string) (cloud.Ref, error) {

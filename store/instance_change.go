@@ -235,7 +235,7 @@ func (t *tx) relabelInstance(w *wish, change cloud.LabelChange) error {
 		return err
 	}
 	w.Labels, w.changed = labels, true
-	return nil
+	return t.leaveBudget(w)
 }
 
 // relabelled are the labels with a change merged in. Returns CodeInvalid when
