@@ -43,7 +43,7 @@ func (s *server) costQuery(r *http.Request, c cloud.Caller, now time.Time) (q co
 			p.fail(cloud.Invalid(bad))
 		}
 	} else {
-		p.oneOf("by", "instance", "tenant", "day", "hour", "meter")
+		p.oneOf("by", "instance", "tenant", "day", "hour", "meter", "label:KEY")
 	}
 	if p.err == nil {
 		p.err = q.checkPeriod(now)

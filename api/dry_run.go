@@ -89,9 +89,9 @@ func (s *server) replyRehearsal(w http.ResponseWriter, req *http.Request, c clou
 	case cloud.Budget:
 		out.Budget = some(wireBudget(v))
 	case cloud.Webhook:
-		out.Webhook = some(wireWebhook(v))
+		out.Webhook = some(s.wireWebhook(v))
 	case cloud.IssuedWebhook: // its secret signs nothing
-		out.Webhook = some(wireWebhook(v.Webhook))
+		out.Webhook = some(s.wireWebhook(v.Webhook))
 	case cloud.Schedule:
 		out.Schedule = some(wireSchedule(v))
 	}

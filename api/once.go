@@ -118,7 +118,7 @@ func (s *server) answer(rt route, v any) (a cloud.Answer, err error) {
 	case cloud.Budget:
 		a.Location, body = "/v1/budgets/"+v.ID, wireBudget(v)
 	case cloud.IssuedWebhook:
-		a.Location, body = "/v1/webhooks/"+v.ID, wireIssuedWebhook(v)
+		a.Location, body = "/v1/webhooks/"+v.ID, wireIssuedWebhook(v, s.Now())
 	case cloud.Schedule:
 		a.Location, body = "/v1/schedules/"+v.ID, wireSchedule(v)
 	case cloud.Operation:

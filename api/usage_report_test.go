@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"lodge/api/wire"
@@ -54,6 +55,12 @@ func TestUsageByAnything(t *testing.T) {
 		if a := h.do("GET", "/v1/usage?"+bad, ""); a.StatusCode != 400 {
 			t.Errorf("%s: %d", bad, a.StatusCode)
 		}
+	}
+	if f := h.do("GET", "/v1/usage?by=bogus", "").wantFailure(400, cloud.CodeInvalid); !strings.Contains(f.Detail, "meter, label:KEY") {
+		t.Errorf("%s", f.Detail)
+	}
+	if f := h.do("GET", "/v1/usage/verify?head=abc", "").wantFailure(400, cloud.CodeInvalid); len(f.Errors) != 1 || f.Errors[0].Field != "head" {
+		t.Errorf("%+v", f)
 	}
 	// Without any of it the answer is as ever.
 	if got := decoded[wire.Usage](h.do("GET", "/v1/usage?"+period, "").want(200)); got.Tenants[0].VCPUHours != "5.000004" {

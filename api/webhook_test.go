@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"lodge/api/wire"
 	"lodge/cloud"
@@ -92,5 +93,25 @@ func TestTheBookInPartsAndItsTags(t *testing.T) {
 	h.do("POST", "/v1/prices/"+one.ID+"/end", "", "If-Match", tag).want(200)
 	if after := h.do("GET", "/v1/prices/"+one.ID, "").want(200).Header.Get("ETag"); tag == "" || after == tag {
 		t.Errorf("tags %s, then %s", tag, after)
+	}
+}
+
+func TestASecretThatSignsNoMoreIsNotShown(t *testing.T) {
+	h := newHouse(t)
+	made := decoded[wire.Webhook](h.do("POST", "/v1/webhooks", `{"name":"chat","url":"https://hooks.example.org/a"}`).want(201))
+	path := "/v1/webhooks/" + made.ID
+	h.do("POST", path+"/secret", `{"overlap_seconds":60}`).want(200)
+	for _, c := range []struct {
+		after time.Duration
+		shown bool
+	}{{59 * time.Second, true}, {time.Second, false}} {
+		h.store.now = h.store.now.Add(c.after)
+		for _, a := range []*answer{
+			h.do("GET", path, ""), h.do("GET", "/v1/webhooks", ""), h.do("PATCH", path+"?dry_run=true", `{"name":"talk"}`), h.do("PATCH", path, `{"name":"chat"}`),
+		} {
+			if a.want(200); strings.Contains(string(a.body), "old_secret_until") != c.shown {
+				t.Errorf("%s later: %s", c.after, a.body)
+			}
+		}
 	}
 }

@@ -19,7 +19,7 @@ func (s *server) listWebhooks(w http.ResponseWriter, r *http.Request, c cloud.Ca
 	if err != nil {
 		return err
 	}
-	return replyList(w, items, "", wireWebhook)
+	return replyList(w, items, "", s.wireWebhook)
 }
 
 func (s *server) getWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
@@ -32,7 +32,7 @@ func (s *server) getWebhook(w http.ResponseWriter, r *http.Request, c cloud.Call
 		return err
 	}
 	etag(w, h.Tag())
-	return reply(w, http.StatusOK, wireWebhook(h))
+	return reply(w, http.StatusOK, s.wireWebhook(h))
 }
 
 func (s *server) createWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
@@ -53,7 +53,7 @@ func (s *server) createWebhook(w http.ResponseWriter, r *http.Request, c cloud.C
 		return err
 	}
 	location(w, "/v1/webhooks/"+n.ID)
-	return reply(w, http.StatusCreated, wireIssuedWebhook(n))
+	return reply(w, http.StatusCreated, wireIssuedWebhook(n, s.Now()))
 }
 
 func (s *server) updateWebhook(w http.ResponseWriter, r *http.Request, c cloud.Caller) error {
@@ -75,7 +75,7 @@ func (s *server) updateWebhook(w http.ResponseWriter, r *http.Request, c cloud.C
 		return err
 	}
 	etag(w, h.Tag())
-	return reply(w, http.StatusOK, wireWebhook(h))
+	return reply(w, http.StatusOK, s.wireWebhook(h))
 }
 
 // overlap is how long the secret before signs when the body does not say.
@@ -100,7 +100,7 @@ func (s *server) rotateWebhook(w http.ResponseWriter, r *http.Request, c cloud.C
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, wireIssuedWebhook(issued))
+	return reply(w, http.StatusOK, wireIssuedWebhook(issued, s.Now()))
 }
 
 // maxOverlap keeps a number of seconds from running over as a duration.
@@ -118,13 +118,19 @@ func (s *server) deleteWebhook(w http.ResponseWriter, r *http.Request, c cloud.C
 	return nil
 }
 
-func wireIssuedWebhook(n cloud.IssuedWebhook) wire.Webhook {
-	out := wireWebhook(n.Webhook)
+func wireIssuedWebhook(n cloud.IssuedWebhook, now time.Time) wire.Webhook {
+	out := wireWebhook(n.Webhook, now)
 	out.Secret = notify.SecretText(n.Secret)
 	return out
 }
 
-func wireWebhook(h cloud.Webhook) wire.Webhook {
+func (s *server) wireWebhook(h cloud.Webhook) wire.Webhook { return wireWebhook(h, s.Now()) }
+
+// wireWebhook shows the secret before as long as it signs, and not afterwards.
+func wireWebhook(h cloud.Webhook, now time.Time) wire.Webhook {
+	if !now.Before(h.OldUntil) {
+		h.OldUntil = time.Time{}
+	}
 	out := wire.Webhook{
 		ID: h.ID, TenantID: h.TenantID, Name: h.Name, URL: h.URL, ByOperator: h.ByOperator,
 		CreatedAt: wireTime(h.CreatedAt), UpdatedAt: wireTime(h.UpdatedAt), Revision: h.Revision, OldSecretUntil: wireTime(h.OldUntil),

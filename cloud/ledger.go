@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"maps"
 	"strconv"
@@ -156,7 +157,7 @@ func ParseSeal(text string) (s UsageSeal, err error) {
 	s.N, err = strconv.ParseInt(n, 10, 64)
 	raw, wrong := hex.DecodeString(hash)
 	if !ok || err != nil || wrong != nil || s.N < 1 || len(raw) != len(s.Hash) {
-		return UsageSeal{}, Errorf(CodeInvalid, "The head %q is none; write it as verify prints it, NUMBER:SHA256.", text)
+		return UsageSeal{}, Invalid([]FieldError{{"head", fmt.Sprintf("The head %q is none; write it as verify prints it, NUMBER:SHA256.", text)}})
 	}
 	copy(s.Hash[:], raw)
 	return s, nil

@@ -111,7 +111,8 @@ func (a *app) explain(err error) (code int, text string) {
 func answerCode(e *client.Error) int {
 	switch e.Status {
 	case http.StatusBadRequest:
-		if e.Code == "invalid_request" && len(e.Fields) > 0 { // of a flag or an argument
+		switch {
+		case e.Code == "invalid_request" && len(e.Fields) > 0, e.Code == "url_refused": // of a flag or an argument
 			return exitUsage
 		}
 	case http.StatusNotFound:

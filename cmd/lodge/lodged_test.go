@@ -125,6 +125,10 @@ func TestARealLodgedIsWorkedWith(t *testing.T) {
 	has(t, b.must(t, exitOK, "context show", ""), "Fingerprint:  "+d.fingerprint)
 	has(t, b.must(t, exitOK, "whoami", ""), "operator", url)
 
+	// What lodged does not take of the command line is a mistake on it.
+	has(t, b.must(t, exitUsage, "usage verify --head abc", ""), `The head "abc" is none`)
+	has(t, b.must(t, exitUsage, "webhook create chat http://10.0.0.1/", ""), "a private address")
+
 	// The operator lets people into a tenant, and its admin says as what.
 	const words = "correct horse battery staple\n"
 	b.must(t, exitOK, "tenant create acme", "")

@@ -59,6 +59,11 @@ func TestUsageAndEventsAreShown(t *testing.T) {
 	rest := wire.List[wire.Event]{Items: []wire.Event{event(12, "stopped", "The instance web1 is stopped.")}}
 	runGolden(t, []golden{
 		{"usage", "usage", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
+		{"usage-of-nobody", "usage", func(b *bench) {
+			u := usageOf("web1")
+			u.Tenants[0].Tenant = "" // it is deleted
+			b.on("GET /v1/usage", u)
+		}},
 		{"usage-json", "usage --tenant acme -o json", func(b *bench) { b.on("GET /v1/usage", usageOf("web1")) }},
 		{"usage-verify", "usage verify", func(b *bench) {
 			b.on("GET /v1/usage/verify", wire.UsageVerification{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -128,13 +129,14 @@ func usageTable(u wire.Usage) *table {
 		t.add(tenant, name, n.InstanceHours, n.VCPUHours, n.MemoryGiBHours, n.DiskGiBHours, image, n.EgressBytes, n.IngressBytes, yesNo(n.Open))
 	}
 	for _, tenant := range u.Tenants {
+		name := cmp.Or(tenant.Tenant, tenant.TenantID) // one that is deleted has its id only
 		for _, i := range tenant.Instances {
-			row(tenant.Tenant, i.Name, "-", i.Amounts)
+			row(name, i.Name, "-", i.Amounts)
 		}
 		for _, i := range tenant.Images {
-			t.add(tenant.Tenant, "image "+i.Name, "-", "-", "-", "-", i.ImageGiBHours, "-", "-", yesNo(i.Open))
+			t.add(name, "image "+i.Name, "-", "-", "-", "-", i.ImageGiBHours, "-", "-", yesNo(i.Open))
 		}
-		row(tenant.Tenant, "(all)", tenant.ImageGiBHours, tenant.Amounts)
+		row(name, "(all)", tenant.ImageGiBHours, tenant.Amounts)
 	}
 	return t
 }
