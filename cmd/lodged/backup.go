@@ -48,7 +48,7 @@ func (b *backupTool) open(cmd *cobra.Command) (cfg daemon.Config, p backup.Place
 
 func (b *backupTool) config(cmd *cobra.Command) (cfg daemon.Config, err error) {
 	if b.output != "text" && b.output != "json" {
-		return cfg, fmt.Errorf("-o %q: use text or json", b.output)
+		return cfg, mistake{fmt.Errorf("-o %q: use text or json", b.output)}
 	}
 	if err := b.f.read(cmd.Flags()); err != nil {
 		return cfg, err
@@ -243,7 +243,7 @@ func (b *backupTool) restore() *cobra.Command {
 		Example: "  systemctl stop lodged\n  lodged backup restore latest --replace\n  systemctl start lodged\n  lodged backup report\n  lodged backup restore --replace --database /srv/from-litestream.db", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (database == "") == (len(args) == 0) {
-				return fmt.Errorf("name a backup, or a --database")
+				return mistake{fmt.Errorf("name a backup, or a --database")}
 			}
 			cfg, err := b.config(cmd)
 			if err != nil {

@@ -98,11 +98,12 @@ func command() *cobra.Command {
 	}
 	f.register(cmd.PersistentFlags())
 	cmd.Flags().BoolVar(&check, "check", false, "do not start: look at the host and try an upgrade of the database on a copy, as doctor does")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return mistake{flagMistake(err)} })
 	cmd.AddCommand(doctorCommand(&f), backupCommand(&f), verifyCommand(&f), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
 	})
+	markMistakes(cmd)
 	return cmd
 }
 
@@ -153,7 +154,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 // read takes the command line and what the config file adds to it.
 func (f *flags) read(fs *pflag.FlagSet) error {
 	if err := noEmptyFlag(fs); err != nil {
-		return err
+		return mistake{err}
 	}
 	return readConfig(f.config, fs)
 }

@@ -60,7 +60,7 @@ func doctorCommand(f *flags) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
-				return fmt.Errorf("-o %q: use text or json", output)
+				return mistake{fmt.Errorf("-o %q: use text or json", output)}
 			}
 			if err := f.read(cmd.Flags()); err != nil {
 				return err

@@ -19,7 +19,7 @@ func main() {
 	go tuneMemory(ctx)
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "lodged: %s\n", sentence(err))
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 

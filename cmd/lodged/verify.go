@@ -48,7 +48,7 @@ func verifyFile(ctx context.Context, w io.Writer, file, head string) (err error)
 	if head != "" {
 		h, err := cloud.ParseSeal(head)
 		if err != nil {
-			return errors.New(cloud.MessageOf(err))
+			return mistake{errors.New(cloud.MessageOf(err))}
 		}
 		heads = append(heads, h)
 	}
