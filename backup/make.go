@@ -49,11 +49,11 @@ type Source struct {
 
 // Make makes a backup and returns its manifest.
 func Make(ctx context.Context, p Place, s Source) (m Manifest, err error) {
-	work, err := Scratch(s.Work)
+	work, done, err := Scratch(s.Work)
 	if err != nil {
 		return m, fmt.Errorf("make a backup: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, done()) }()
 	copied := filepath.Join(work, Database)
 	at := s.Now()
 	if err := s.Copy(ctx, copied); err != nil {
@@ -116,11 +116,11 @@ type Judge func(ctx context.Context, path string) (wrong []string, f Facts, err 
 // whole. Of an encrypted one without a key it can only say whether the bytes are
 // those that were kept: sealed is true then.
 func Verify(ctx context.Context, p Place, m Manifest, keys []age.Identity, work string, judge Judge) (wrong []string, sealed bool, err error) {
-	dir, err := Scratch(work)
+	dir, done, err := Scratch(work)
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, done()) }()
 	wrong, err = Unpack(ctx, p, m, keys, dir)
 	if errors.Is(err, errSealed) {
 		return wrong, true, nil

@@ -3,7 +3,6 @@ package backup
 import (
 	"context"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +76,3 @@ func Find(ctx context.Context, p Place, name string) (Manifest, error) {
 	}
 	return p.Manifest(ctx, name)
 }
-
-// Scratch makes a folder of one's own for what is worked on, below dir.
-func Scratch(dir string) (string, error) { return os.MkdirTemp(dir, ".backup-work-") }

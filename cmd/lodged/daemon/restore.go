@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"golang.org/x/sys/unix"
 
 	"lodge/backup"
 	"lodge/cloud"
@@ -50,15 +49,16 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 		return r, err
 	}
 	defer lock.Close()
+	sweepWork(cfg)
 	begun := there(cfg.path(restoring))
 	if !replace && !begun && there(cfg.path("lodge.db")) {
 		return r, fmt.Errorf("%s has a database; --replace moves it aside and restores", cfg.DataDir)
 	}
-	work, err := backup.Scratch(cfg.DataDir)
+	work, done, err := backup.Scratch(cfg.DataDir)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, done()) }()
 	m, err := o.stage(ctx, cfg, work)
 	if err != nil {
 		return r, err
@@ -204,11 +204,11 @@ type Aftermath struct {
 
 // ReadAftermath reads it from a copy of the database, so that a lodged may run.
 func ReadAftermath(ctx context.Context, cfg Config) (a Aftermath, err error) {
-	work, err := backup.Scratch(cfg.DataDir)
+	work, done, err := backup.Scratch(cfg.DataDir)
 	if err != nil {
 		return a, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, done()) }()
 	copied := filepath.Join(work, backup.Database)
 	if err := store.Copy(ctx, cfg.database(), copied); err != nil {
 		return a, err
@@ -225,17 +225,10 @@ func ReadAftermath(ctx context.Context, cfg Config) (a Aftermath, err error) {
 	return a, err
 }
 
-// sweepWork removes what a killed backup or restore has left of its work.
+// sweepWork removes what killed backups and restores have left of their work. What
+// stays takes room and harms nothing.
 func sweepWork(cfg Config) {
-	left, err := filepath.Glob(cfg.path(".backup-work-*"))
-	if err != nil {
-		return
-	}
-	for _, path := range left {
-		// One that somebody works in is young: a copy is made in seconds.
-		var st unix.Stat_t
-		if unix.Stat(path, &st) == nil && time.Since(time.Unix(st.Mtim.Unix())) > time.Hour {
-			_ = os.RemoveAll(path)
-		}
+	if err := backup.Sweep(cfg.DataDir); err != nil {
+		cfg.Log.Warn("remove what a killed backup or restore has left", "err", err)
 	}
 }

@@ -299,14 +299,18 @@ func TestARestoreThatWasKilledIsRunAgain(t *testing.T) {
 	if err := os.Remove(cfg.path("lodge.db")); err != nil {
 		t.Fatal(err)
 	}
+	left := cfg.path(".backup-work-1")
+	if err := os.Mkdir(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "did not end") {
 		t.Errorf("a lodged started: %v", err)
 	}
 	if _, err := Restore(ctx, cfg, Origin{Place: p, Manifest: m}, false); err != nil {
 		t.Fatal(err)
 	}
-	if there(cfg.path(restoring)) || !there(cfg.path("lodge.db")) {
-		t.Error("it is not whole")
+	if there(cfg.path(restoring)) || !there(cfg.path("lodge.db")) || there(left) {
+		t.Error("it is not whole, or has what the killed one left")
 	}
 }
 
