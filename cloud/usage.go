@@ -109,7 +109,8 @@ type Opening struct {
 // What is over ended at endAt, which is at when it is not given; what takes its
 // place begins there, so that no time is lost between them, with the amount from
 // before: a new one counts from at. What had no interval begins at at. An
-// interval never ends before it began.
+// interval never ends before it began, and nothing takes its place earlier: it was
+// seen then, whatever is older than that, as the last heartbeat may be.
 func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence Evidence) MeterChange {
 	var c MeterChange
 	if endAt.IsZero() || endAt.After(at) {
@@ -132,7 +133,10 @@ func ChangeMeters(open []Interval, now []Reading, at, endAt time.Time, evidence 
 		}
 		if goesOn {
 			next.From = endAt
-			if next.Amount != iv.Amount && endAt.Before(at) {
+			if next.From.Before(iv.StartedAt) {
+				next.From = iv.StartedAt
+			}
+			if next.Amount != iv.Amount && next.From.Before(at) {
 				next.Amount, c.Again = iv.Amount, true
 			}
 			want[k] = next

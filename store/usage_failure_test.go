@@ -123,6 +123,33 @@ func TestFailureE_WhatEndsWhereItBeganIsNotOpen(t *testing.T) {
 	w.sound()
 }
 
+// A host is looked at every 30 s, so a run may have begun behind the last heartbeat:
+// when nobody knows better it ended there. Nothing of it begins before it was seen.
+// Fails when ChangeMeters opens what is stopped where the heartbeat was.
+func TestNothingIsCountedBeforeItWasThere(t *testing.T) {
+	w := newWorld(t)
+	beat := w.now
+	w.later(time.Second)
+	i := w.create("web1")
+	w.later(time.Second)
+	began := w.now
+	w.record(w.running(i))
+	w.later(time.Second)
+	r := w.stopped(w.instance(i.ID))
+	r.EndAt, r.Evidence = beat, cloud.EvidenceHeartbeat
+	w.record(r)
+	ivs := w.intervals(i.ID)
+	if len(ivs) != 4 {
+		t.Fatalf("the rows are %+v", ivs)
+	}
+	for _, iv := range ivs {
+		if iv.State != cloud.StateStopped || !iv.StartedAt.Equal(began) {
+			t.Errorf("counted as %s since %s; it was first seen at %s", iv.State, iv.StartedAt, began)
+		}
+	}
+	w.sound()
+}
+
 // Elsewhere a unique index compared with NULL and guarded nothing for months.
 // Fails when the index usage_interval_open names ended_at, or a column of it may
 // be NULL.
