@@ -51,12 +51,21 @@ type ClockAnchor struct {
 	At     time.Time
 }
 
-// KeptClock is the anchor of a host as it is kept, and the latest moment of the
-// ledger that anything else tells of: a heartbeat, a row, a step, an event.
+// KeptClock is the anchor of a host as it is kept, and what else tells of the
+// ledger's time.
 type KeptClock struct {
 	HostID string
 	Anchor ClockAnchor
-	Latest time.Time
+	// Counted is the latest moment that the ledger itself bears: of a row, a step that
+	// was followed, the end of the last closed hour. No time may be before it.
+	Counted time.Time
+	// Looked is as late as the last look at the host is known to be without the
+	// anchor: Counted and the heartbeat.
+	Looked time.Time
+	Latest time.Time // the latest moment that anything tells of: Looked and the last event
+	// Back is how far the wall clock was behind the ledger's time, as the last step that
+	// was not followed says; a boot is a step too, and says nothing of that.
+	Back time.Duration
 }
 
 // AnchorSlack is how far an anchor may be ahead of all else. Both are written with
@@ -68,6 +77,15 @@ const AnchorSlack = 10 * time.Minute
 // more than it may be.
 func (c KeptClock) Ahead() time.Duration {
 	if d := c.Anchor.At.Sub(c.Latest); d > AnchorSlack {
+		return d
+	}
+	return 0
+}
+
+// Behind is how far the anchor is behind the last look, with which it was written;
+// zero when that is not more than it may be.
+func (c KeptClock) Behind() time.Duration {
+	if d := c.Looked.Sub(c.Anchor.At); d > AnchorSlack {
 		return d
 	}
 	return 0

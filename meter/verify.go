@@ -65,7 +65,17 @@ func (r *Report) add(c Check, table string, row int64, format string, args ...an
 //
 // heads are links that were kept elsewhere: the chain has to have each of them still.
 func Verify(l cloud.Ledger, heads ...cloud.UsageSeal) (Report, error) {
-	v := verification{ledger: l, heads: map[int64][]head{}}
+	return verify(l, nil, heads)
+}
+
+// VerifyOn is Verify on the machine that keeps the ledger, with what its clocks show:
+// the time that the next start goes by is looked at too.
+func VerifyOn(t Tick, l cloud.Ledger, heads ...cloud.UsageSeal) (Report, error) {
+	return verify(l, &t, heads)
+}
+
+func verify(l cloud.Ledger, t *Tick, heads []cloud.UsageSeal) (Report, error) {
+	v := verification{ledger: l, tick: t, heads: map[int64][]head{}}
 	for _, h := range heads {
 		v.heads[h.N] = append(v.heads[h.N], head{h.Hash, "usage_seal", h.N, "the head that was kept elsewhere"})
 	}
@@ -89,6 +99,7 @@ func Verify(l cloud.Ledger, heads ...cloud.UsageSeal) (Report, error) {
 type verification struct {
 	Report
 	ledger cloud.Ledger
+	tick   *Tick            // of the machine; nil: unknown
 	heads  map[int64][]head // what others say of a link
 }
 

@@ -54,6 +54,15 @@ func (v *verification) clocks() error {
 		if ahead := c.Ahead(); ahead > 0 {
 			v.add(CheckClock, "usage_clock", 0, "The time that is kept for the host %s is %s ahead of everything else that is written down; lodged refuses it at its next start.", c.HostID, ahead)
 		}
+		if behind := c.Behind(); behind > 0 {
+			v.add(CheckClock, "usage_clock", 0, "The time that is kept for the host %s is %s behind the last look at it; lodged refuses it at its next start.", c.HostID, behind)
+		}
+		if v.tick == nil || v.tick.BootID != c.Anchor.BootID || c.Ahead() > 0 || c.Behind() > 0 {
+			return nil
+		}
+		if _, why := Admit(c, *v.tick); why != "" {
+			v.add(CheckClock, "usage_clock", 0, "%s", why)
+		}
 		return nil
 	})
 }

@@ -85,12 +85,13 @@ func keptClocks(s source, where string, args ...any) ([]cloud.KeptClock, error) 
 		return nil, err
 	}
 	return collect(s, func(rows *sql.Rows) (c cloud.KeptClock, err error) {
-		var boot, at, latest int64
-		err = rows.Scan(&c.HostID, &c.Anchor.BootID, &boot, &at, &latest)
-		c.Anchor.Boot, c.Anchor.At, c.Latest = time.Duration(boot), time.Unix(0, at).UTC(), time.UnixMilli(latest).UTC()
-		if row.After(c.Latest) {
-			c.Latest = row
-		}
+		var boot, at, counted, beat, event, back int64
+		err = rows.Scan(&c.HostID, &c.Anchor.BootID, &boot, &at, &counted, &beat, &event, &back)
+		c.Anchor.Boot, c.Anchor.At = time.Duration(boot), time.Unix(0, at).UTC()
+		counted = max(counted, row.UnixMilli())
+		beat = max(beat, counted)
+		c.Counted, c.Looked, c.Latest = time.UnixMilli(counted).UTC(), time.UnixMilli(beat).UTC(), time.UnixMilli(max(event, beat)).UTC()
+		c.Back = time.Duration(back) * time.Millisecond
 		return c, err
 	}, `
 		SELECT
@@ -99,10 +100,19 @@ func keptClocks(s source, where string, args ...any) ([]cloud.KeptClock, error) 
 		  c.boot_ns,
 		  c.at_ns,
 		  MAX(
-		    COALESCE(h.heartbeat_at, 0),
 		    COALESCE((SELECT MAX(wall) FROM usage_clock_step WHERE adopted = 1), 0),
-		    COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)
-		  )
+		    COALESCE((SELECT MAX(hour) + 3600000 FROM usage_close), 0)
+		  ),
+		  COALESCE(h.heartbeat_at, 0),
+		  COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0),
+		  COALESCE((
+		    SELECT s.at - s.wall
+		    FROM usage_clock_step s
+		    WHERE s.host_id = c.host_id
+		      AND s.adopted = 0
+		    ORDER BY s.seq DESC
+		    LIMIT 1
+		  ), 0)
 		FROM usage_clock c
 		JOIN host h ON h.id = c.host_id`+where, args...)
 }
@@ -114,23 +124,24 @@ func (d *DB) KeptClock(ctx context.Context, hostID string) (c cloud.KeptClock, f
 	return c, found, fail("read clock", err)
 }
 
-// RefuseClock puts the anchor of a host back to what else tells of it, with an
-// event: somebody has changed it beside lodge.
-func (d *DB) RefuseClock(ctx context.Context, c cloud.KeptClock) (a cloud.ClockAnchor, err error) {
-	a = c.Anchor
-	a.At = c.Latest
-	err = d.write(ctx, c.Latest, reconciler, "refuse clock", func(t *tx) error {
-		h, err := host(t, c.HostID)
+// RefuseClock puts another anchor in the place of the one that is kept of a host,
+// with an event that says why.
+func (d *DB) RefuseClock(ctx context.Context, hostID string, a cloud.ClockAnchor, why string) error {
+	return d.write(ctx, a.At, reconciler, "refuse clock", func(t *tx) error {
+		h, err := host(t, hostID)
 		if err != nil {
 			return err
 		}
-		if err := t.keepClock(c.HostID, a); err != nil {
+		if err := t.keepClock(hostID, a); err != nil {
 			return err
 		}
-		return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: c.HostID}, h.Name, "host.clock_refused",
-			"The time that was kept for this host was "+c.Ahead().String()+" ahead of everything else that is written down; usage goes on from there. Somebody has changed it.", nil)
+		if h.HeartbeatAt.After(a.At) { // it is refused too: nobody has looked then
+			if _, err := t.exec(`UPDATE host SET heartbeat_at = ? WHERE id = ?`, stamp(a.At), hostID); err != nil {
+				return err
+			}
+		}
+		return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: hostID}, h.Name, "host.clock_refused", why, nil)
 	})
-	return a, err
 }
 
 func (t *tx) keepClock(hostID string, a cloud.ClockAnchor) error {
@@ -151,13 +162,18 @@ func (t *tx) keepClock(hostID string, a cloud.ClockAnchor) error {
 // StepClock writes down a step of the wall clock. When it is adopted, all that
 // is counted on the host ends at its At and goes on at its Wall, so that no
 // interval is longer than what passed, and nothing is written with an earlier
-// time any more. after is the anchor behind the step.
-func (d *DB) StepClock(ctx context.Context, step cloud.ClockStep, after cloud.ClockAnchor) error {
-	now := step.At
+// time any more. after is the anchor behind the step; the one that holds is
+// returned: what was written since the clocks were read moves the step, and it.
+func (d *DB) StepClock(ctx context.Context, step cloud.ClockStep, after cloud.ClockAnchor) (cloud.ClockAnchor, error) {
+	now, holds := step.At, after
 	if step.Adopted {
 		now = step.Wall
 	}
-	return d.moveFloor(ctx, now, "step clock", func(t *tx) error { return t.stepClock(step, after) })
+	err := d.moveFloor(ctx, now, "step clock", func(t *tx) (err error) {
+		holds, err = t.stepClock(step, after)
+		return err
+	})
+	return holds, err
 }
 
 // moveFloor runs f in a transaction that may raise the floor.
@@ -219,26 +235,27 @@ func lastRow(s source) (time.Time, error) {
 	return moment(ended), err
 }
 
-func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) error {
+func (t *tx) stepClock(step cloud.ClockStep, after cloud.ClockAnchor) (cloud.ClockAnchor, error) {
 	h, err := host(t, step.HostID)
 	if err != nil {
-		return err
+		return after, err
 	}
 	step.At, step.Wall = moment(stamp(step.At)), moment(stamp(step.Wall))
 	if !step.Adopted {
 		message := "The clock was set back by " + step.At.Sub(step.Wall).String() + "; usage goes by the time since boot, ahead of it, until it has caught up."
-		return t.writeStep(h, step, after, message)
+		return after, t.writeStep(h, step, after, message)
 	}
 	// What was written since the clocks were read is before the step: it is as
-	// long as it was, and happened later.
+	// long as it was, and happened later. Time goes on behind the step, or what
+	// goes on there would begin in the future.
 	last, err := lastRow(t)
 	if err != nil {
-		return err
+		return after, err
 	}
 	if late := last.Sub(step.At); late > 0 {
-		step.At, step.Wall = step.At.Add(late), step.Wall.Add(late)
+		step.At, step.Wall, after.At = step.At.Add(late), step.Wall.Add(late), after.At.Add(late)
 	}
-	return t.adopt(h, step, after, cloud.EvidenceClock,
+	return after, t.adopt(h, step, after, cloud.EvidenceClock,
 		"The clock was set forward by "+step.Wall.Sub(step.At).String()+"; nothing is billed for that time.")
 }
 

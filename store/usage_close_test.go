@@ -21,7 +21,7 @@ import (
 // closeHours closes all hours that are over at the present time.
 func (w *world) closeHours() {
 	w.t.Helper()
-	w.must(w.Heartbeat(ctx, hostID, w.now))
+	w.must(w.Beat(ctx, hostID, w.now, cloud.ClockAnchor{BootID: "b", At: w.now})) // as each look at the host does
 	c := meter.Closer{Books: w.DB, Now: func() time.Time { return w.now }, Log: quietLog()}
 	w.must(c.Close(ctx))
 }

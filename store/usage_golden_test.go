@@ -51,7 +51,7 @@ func TestTheGoldenBytesOfTheLedger(t *testing.T) {
 	late.EndAt, late.Evidence = w.now.Add(-80*time.Minute), cloud.EvidenceLog
 	w.record(late)
 	at := w.now.Add(10 * time.Second)
-	w.must(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: at, Wall: at.Add(time.Hour), Adopted: true}, cloud.ClockAnchor{BootID: "b", Boot: time.Hour, At: at.Add(time.Hour)}))
+	w.must(second(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: at, Wall: at.Add(time.Hour), Adopted: true}, cloud.ClockAnchor{BootID: "b", Boot: time.Hour, At: at.Add(time.Hour)})))
 	w.now = at.Add(time.Hour)
 	w.later(2 * time.Hour)
 	w.closeHours()

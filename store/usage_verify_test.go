@@ -54,7 +54,7 @@ func TestVerifyFindsWhatWasDoneByHand(t *testing.T) {
 			w.later(10 * time.Minute)
 			w.record(w.running(i))
 			w.record(w.stopped(i)) // at once: dropped
-			w.must(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: w.now, Wall: w.now.Add(-time.Hour)}, cloud.ClockAnchor{BootID: "b", At: w.now}))
+			w.must(second(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: w.now, Wall: w.now.Add(-time.Hour)}, cloud.ClockAnchor{BootID: "b", At: w.now})))
 			w.later(3 * time.Hour)
 			w.closeHours()
 			if r := w.sound(); r.Hours != 3 || r.Links == 0 {
@@ -92,7 +92,7 @@ func TestVerifyFindsWhatWasDoneByHand(t *testing.T) {
 func TestWhatIsClosedStaysAsItIs(t *testing.T) {
 	w := newWorld(t)
 	w.run("web1")
-	w.must(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: w.now, Wall: w.now.Add(-time.Hour)}, cloud.ClockAnchor{BootID: "b", At: w.now}))
+	w.must(second(w.StepClock(ctx, cloud.ClockStep{HostID: hostID, At: w.now, Wall: w.now.Add(-time.Hour)}, cloud.ClockAnchor{BootID: "b", At: w.now})))
 	w.later(3 * time.Hour)
 	w.closeHours()
 	db := raw(t, w.path)

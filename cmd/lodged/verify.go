@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lodge/cloud"
+	"lodge/cmd/lodged/daemon"
 	"lodge/meter"
 	"lodge/store"
 )
@@ -74,9 +75,13 @@ func verifyFile(ctx context.Context, w io.Writer, file, head string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	tick, err := daemon.ReadClocks() // behind the copy: nothing in it is later
+	if err != nil {
+		return err
+	}
 	var report meter.Report
 	err = db.ReadLedger(ctx, func(l cloud.Ledger) (err error) {
-		report, err = meter.Verify(l, heads...)
+		report, err = meter.VerifyOn(tick, l, heads...)
 		return err
 	})
 	if err != nil {

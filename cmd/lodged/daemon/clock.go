@@ -78,7 +78,8 @@ type timekeeper struct {
 	settling sync.Mutex
 	told     time.Duration // how far back the wall clock was when that was last written down
 	doubt    meter.Doubt
-	problem  atomic.Pointer[cloud.Problem] // of a step that is not followed yet
+	refused  time.Duration                 // when the time that was kept was refused, since boot; zero: it was not
+	problem  atomic.Pointer[cloud.Problem] // of a step that is not followed yet, or of a time that was refused
 }
 
 func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func() (meter.Tick, error), log *slog.Logger) (*timekeeper, error) {
@@ -86,24 +87,31 @@ func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func()
 	if err != nil {
 		return nil, err
 	}
-	saved := kept.Anchor
-	if known && kept.Ahead() > 0 {
-		log.Error("the time that was kept is ahead of everything that is written down; somebody has changed it, and it is refused", "kept", saved.At, "latest", kept.Latest)
-		if saved, err = db.RefuseClock(ctx, kept); err != nil {
-			return nil, err
-		}
-	}
 	tick, err := read()
 	if err != nil {
 		return nil, err
 	}
+	k := &timekeeper{db: db, hostID: hostID, read: read, log: log}
+	saved := kept.Anchor
+	if known {
+		var why string
+		if saved, why = meter.Admit(kept, tick); why != "" {
+			log.Error("the time that was kept is refused", "kept", kept.Anchor.At, "latest", kept.Latest, "clock", tick.Wall, "from", saved.At, "why", why)
+			if err := db.RefuseClock(ctx, hostID, saved, why); err != nil {
+				return nil, err
+			}
+			k.refused = tick.Boot
+			k.problem.Store(&cloud.Problem{Code: cloud.CodeClockStepped, Since: saved.At, Message: why})
+		}
+	}
 	anchor := meter.Begin(saved, known, tick)
-	if known && anchor != saved { // another boot
+	if known && (anchor.BootID != kept.Anchor.BootID || tick.Boot < kept.Anchor.Boot) { // another boot
 		if anchor, err = db.BootClock(ctx, hostID, anchor); err != nil {
 			return nil, fmt.Errorf("begin the time of a new boot: %w", err)
 		}
 	}
-	return &timekeeper{db: db, hostID: hostID, read: read, log: log, anchor: anchor}, nil
+	k.anchor = anchor
+	return k, nil
 }
 
 // Now is the ledger's time.
@@ -185,7 +193,7 @@ func (k *timekeeper) believe(ctx context.Context, step cloud.ClockStep, stepped 
 	}
 	k.trust = k.trust && k.settled != nil && !k.settled() // it holds for one step that is followed
 	begins := doubt.Any() && !follow && k.problem.Load() == nil
-	ends := (!doubt.Any() || follow) && k.problem.Load() != nil
+	ends := (!doubt.Any() || follow) && k.problem.Load() != nil && (k.refused == 0 || t.Boot-k.refused >= meter.StepStands)
 	k.doubt = doubt
 	switch {
 	case begins:
@@ -215,7 +223,7 @@ func (k *timekeeper) follow(ctx context.Context, hostID string, believed time.Du
 	}
 	step.HostID = hostID
 	k.log.Warn("the clock was set", "ledger", step.At, "clock", step.Wall, "followed", step.Adopted)
-	if err := k.db.StepClock(ctx, step, after); err != nil {
+	if after, err = k.db.StepClock(ctx, step, after); err != nil {
 		return fmt.Errorf("follow the clock: %w", err)
 	}
 	k.doubt = meter.Doubt{}

@@ -182,6 +182,23 @@ func TestAClockThatWasNotKept(t *testing.T) {
 	s.stop()
 }
 
+// countImage has something that is metered.
+func countImage(t *testing.T, db *store.DB, at time.Time) {
+	t.Helper()
+	ctx := context.Background()
+	def, err := db.EnsureInstallation(ctx, at, cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := db.CreateImage(ctx, cloud.Caller{Operator: true}, at, cloud.NewImage{ID: uuid.NewString(), TenantID: def.ID, Name: "debian", Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.RecordImage(ctx, at, cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatQcow2, SHA256: "ab", SizeBytes: 1 << 20, VirtualSize: 1 << 30}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A restart within a boot goes on with the ledger's time although the wall clock
 // was set meanwhile. Behind a boot the time in which the host was off is
 // nobody's. The pretend host's database does not outlive its daemon, so this is
@@ -215,20 +232,7 @@ func TestTheClockBehindARestartAndABoot(t *testing.T) {
 		return at
 	}
 	last := beat()
-	count := func() { // something is metered
-		t.Helper()
-		def, err := db.EnsureInstallation(ctx, k.Now(), cloud.NewTenant{ID: uuid.NewString(), NetworkID: uuid.NewString(), SubnetID: uuid.NewString()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		img, err := db.CreateImage(ctx, cloud.Caller{Operator: true}, k.Now(), cloud.NewImage{ID: uuid.NewString(), TenantID: def.ID, Name: "debian", Source: cloud.SourceUpload, Firmware: cloud.FirmwareBIOS})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := db.RecordImage(ctx, k.Now(), cloud.ImageRecord{ID: img.ID, State: cloud.ImageActive, Info: &cloud.ImageInfo{Format: cloud.FormatQcow2, SHA256: "ab", SizeBytes: 1 << 20, VirtualSize: 1 << 30}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	count := func() { countImage(t, db, k.Now()) }
 	clocks.set(-2 * time.Hour)
 	k = open()
 	if d := k.Now().Sub(last); d < 0 || d > 5*time.Second {
@@ -330,5 +334,102 @@ func TestAnAnchorThatWasChangedIsRefused(t *testing.T) {
 		if f := findings(); len(f) != 0 {
 			t.Errorf("behind the start verify finds %+v", f)
 		}
+	}
+}
+
+// Whoever has changed the time that is kept, alone or with the last look, wins no time
+// and has none run once more: neither does a moment that is given to it.
+func TestATimeThatWasChangedLeadsNowhere(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		change func(a *cloud.ClockAnchor, beat *time.Time)
+		named  bool // by verify without the machine's clocks
+	}{
+		"since boot, back":               {func(a *cloud.ClockAnchor, _ *time.Time) { a.Boot -= 3 * day }, false},
+		"since boot, ahead of this boot": {func(a *cloud.ClockAnchor, _ *time.Time) { a.Boot += 300 * day }, false},
+		"with the last look, ahead":      {func(a *cloud.ClockAnchor, beat *time.Time) { a.At, *beat = a.At.Add(3*day), beat.Add(3*day) }, false},
+		"back":                           {func(a *cloud.ClockAnchor, _ *time.Time) { a.At = a.At.Add(-3 * day) }, true},
+		"back by 20 minutes":             {func(a *cloud.ClockAnchor, _ *time.Time) { a.At = a.At.Add(-20 * time.Minute) }, true},
+		"with the last look, back":       {func(a *cloud.ClockAnchor, beat *time.Time) { a.At, *beat = a.At.Add(-3*day), beat.Add(-3*day) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			clocks := &turned{boot: "one", since: time.Now().Add(-100 * day)}
+			db, err := store.Open(filepath.Join(t.TempDir(), "lodge.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			now := time.Now()
+			if err := db.RegisterHost(ctx, now.Add(-4*day), cloud.Host{Meta: cloud.Meta{ID: "rack1"}, Name: "rack1", VCPUs: 4, MemoryMiB: 4096, StartedAt: now}); err != nil {
+				t.Fatal(err)
+			}
+			countImage(t, db, now.Add(-2*time.Hour))
+			last := now.UTC().Truncate(time.Hour)
+			if err := db.Beat(ctx, "rack1", now, cloud.ClockAnchor{}); err != nil {
+				t.Fatal(err)
+			}
+			for next, _, err := db.NextHour(ctx); next.Before(last); next, _, err = db.NextHour(ctx) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := db.CloseHour(ctx, now, next, meter.Hour); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tick, _ := clocks.read()
+			anchor, beat := cloud.ClockAnchor{BootID: tick.BootID, Boot: tick.Boot, At: now}, now
+			c.change(&anchor, &beat)
+			if err := db.Beat(ctx, "rack1", beat, anchor); err != nil {
+				t.Fatal(err)
+			}
+			found := func(tick *meter.Tick) (n int) {
+				t.Helper()
+				err := db.ReadLedger(ctx, func(l cloud.Ledger) error {
+					r, err := meter.Verify(l)
+					if tick != nil {
+						r, err = meter.VerifyOn(*tick, l)
+					}
+					for _, f := range r.Findings {
+						if f.Check != meter.CheckClock {
+							t.Errorf("verify finds %+v", f)
+						}
+					}
+					n = len(r.Findings)
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if n := found(nil); (n > 0) != c.named {
+				t.Errorf("verify without clocks finds %d", n)
+			}
+			if n := found(&tick); n != 1 {
+				t.Errorf("verify with clocks finds %d", n)
+			}
+			k, err := newTimekeeper(ctx, db, "rack1", clocks.read, discard())
+			if err != nil {
+				t.Fatal(err)
+			}
+			off := time.Until(k.Now())
+			if off > time.Minute {
+				t.Errorf("time begins %v ahead", off)
+			}
+			if k.Now().Before(last) {
+				t.Errorf("time begins at %v, and hours are closed until %v", k.Now(), last)
+			}
+			if k.problem.Load() == nil {
+				t.Error("no problem is shown")
+			}
+			if err := k.Heartbeat(ctx, "rack1", k.Now()); err != nil {
+				t.Fatal(err)
+			}
+			tick, _ = clocks.read()
+			if n := found(&tick); n != 0 {
+				t.Errorf("behind the start verify finds %d", n)
+			}
+		})
 	}
 }
