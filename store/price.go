@@ -153,7 +153,7 @@ func (d *DB) Currency(ctx context.Context) (cloud.Currency, error) {
 }
 
 func currency(s source) (code string, err error) {
-	err = s.row(`SELECT COALESCE((SELECT currency FROM price_currency), '')`).Scan(&code)
+	err = s.row(`SELECT COALESCE((SELECT currency FROM price_currency), (SELECT currency FROM price ORDER BY seq LIMIT 1), '')`).Scan(&code)
 	return code, err
 }
 

@@ -226,8 +226,15 @@ func (l ledger) Clocks(f func(cloud.KeptClock) error) error {
 	return err
 }
 
+// recountKey is an hour that is to be corrected.
+type recountKey cloud.UsageHour
+
 func (l ledger) Recounts(f func(cloud.UsageHour) error) error {
-	return each(l, scanHourKey, f, `SELECT hour, tenant_id FROM usage_recount`)
+	scan := func(rows *sql.Rows) (recountKey, error) {
+		h, err := scanHourKey(rows)
+		return recountKey(h), err
+	}
+	return each(l, scan, func(h recountKey) error { return f(cloud.UsageHour(h)) }, `SELECT hour, tenant_id FROM usage_recount`)
 }
 
 func (l ledger) Invoices(f func(cloud.Invoice) error) error {
@@ -236,7 +243,7 @@ func (l ledger) Invoices(f func(cloud.Invoice) error) error {
 
 func (l ledger) Closed() (from, to time.Time, err error) {
 	var first, last sql.NullInt64
-	if err := l.row(`SELECT MIN(hour), MAX(hour) FROM usage_close`).Scan(&first, &last); err != nil || !first.Valid {
+	if err := l.row(`SELECT MIN(hour), MAX(hour) FROM usage_close WHERE typeof(hour) = 'integer'`).Scan(&first, &last); err != nil || !first.Valid {
 		return from, to, err
 	}
 	return moment(first), moment(last).Add(time.Hour), nil

@@ -11,9 +11,15 @@ import (
 // and a text for its sentence.
 var misfits = []struct{ table, query, says string }{
 	{"usage_close", `
+		SELECT rowid, quote(hour)
+		FROM usage_close
+		WHERE typeof(hour) <> 'integer'
+		ORDER BY rowid`, "The hour %s is none."},
+	{"usage_close", `
 		SELECT c.hour, strftime('%Y-%m-%dT%H:%M:%SZ', c.hour / 1000, 'unixepoch')
 		FROM usage_close c
 		WHERE c.hour <> (SELECT MIN(hour) FROM usage_close)
+		  AND typeof(c.hour) = 'integer'
 		  AND NOT EXISTS (SELECT 1 FROM usage_close b WHERE b.hour = c.hour - 3600000)
 		ORDER BY c.hour`, "The hour before %s is not closed."},
 	{"usage_close", `
@@ -40,6 +46,11 @@ var misfits = []struct{ table, query, says string }{
 		FROM price p
 		JOIN price_currency c ON c.currency <> p.currency
 		ORDER BY p.seq`, "The price is in %s."},
+	{"price_currency", `
+		SELECT 0, MIN(currency)
+		FROM price
+		WHERE NOT EXISTS (SELECT 1 FROM price_currency)
+		HAVING COUNT(*) > 0`, "The prices are in %s, and the book has no currency."},
 	{"usage_seal", `
 		SELECT n, n
 		FROM usage_seal

@@ -29,7 +29,10 @@ func TestVerifyReadsPastWhatCannotBeRead(t *testing.T) {
 		"an hour that is not closed":    {`DELETE FROM usage_close WHERE hour = (SELECT MIN(hour) + 3600000 FROM usage_close)`, "usage_close", noon.Add(2 * time.Hour).UnixMilli()},
 		"an hour closed at another time": {`UPDATE usage_close SET closed_at = closed_at + 5 WHERE hour = (SELECT MIN(hour) FROM usage_close)`,
 			"usage_close", noon.UnixMilli()},
-		"lines of no invoice": {`INSERT INTO invoice_line SELECT 77, 1, t.id, 0, 0, 'usage', 'r', 'r', 'cpu', 'vcpu', 'p', NULL, '1', '1', '0', '1' FROM tenant t LIMIT 1`, "invoice_line", 77},
+		"a closed hour that is text": {`INSERT INTO usage_close VALUES ('abc', 'abd')`, "usage_close", 5},
+		"a time that is text":        {`UPDATE usage_clock SET at_ns = 'abc'`, "usage_clock", 0},
+		"a correction that is text":  {`INSERT INTO usage_recount SELECT 'abc', id FROM tenant LIMIT 1`, "usage_recount", 0},
+		"lines of no invoice":        {`INSERT INTO invoice_line SELECT 77, 1, t.id, 0, 0, 'usage', 'r', 'r', 'cpu', 'vcpu', 'p', NULL, '1', '1', '0', '1' FROM tenant t LIMIT 1`, "invoice_line", 77},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

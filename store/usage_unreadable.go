@@ -70,6 +70,10 @@ func tableOf(v any) string {
 		return "usage_seal"
 	case cloud.Traffic:
 		return "usage_traffic"
+	case cloud.KeptClock:
+		return "usage_clock"
+	case recountKey:
+		return "usage_recount"
 	case cloud.Invoice:
 		return "invoice"
 	case cloud.InvoiceLine:

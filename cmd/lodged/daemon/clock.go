@@ -85,7 +85,7 @@ type timekeeper struct {
 func newTimekeeper(ctx context.Context, db *store.DB, hostID string, read func() (meter.Tick, error), log *slog.Logger) (*timekeeper, error) {
 	kept, known, err := db.KeptClock(ctx, hostID)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the row of usage_clock, or of host, usage_close or usage_clock_step, cannot be read; somebody has changed it: %w", err)
 	}
 	tick, err := read()
 	if err != nil {
