@@ -11,7 +11,7 @@ import (
 // that was said does not.
 func TestVerifyFindsAPriceThatWasChangedByHand(t *testing.T) {
 	for _, stmt := range []string{
-		`UPDATE price SET unit_price = '0'`, `UPDATE discount SET percent = '99'`, `UPDATE price_end SET ended_at = ended_at + 3600000`, `DELETE FROM discount_end`,
+		`UPDATE price SET unit_price = '0'`, `DELETE FROM price_currency`, `UPDATE discount SET percent = '99'`, `UPDATE price_end SET ended_at = ended_at + 3600000`, `DELETE FROM discount_end`,
 		`INSERT INTO price (id, meter, flavor_id, selector, unit_price, currency, valid_from, minimum_seconds, cap_hours, states, created_at) VALUES ('x', 'disk', '', '', '0', 'EUR', 0, 0, 0, '[]', 0)`,
 	} {
 		w := newWorld(t)
