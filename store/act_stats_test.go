@@ -51,10 +51,12 @@ func TestTheOperatorSeesWhatActs(t *testing.T) {
 		t.Errorf("raised: %+v", a)
 	}
 	w.later(time.Hour)
-	due, _, err := w.DueDeliveries(ctx, w.now, nil, 10)
-	w.must(err)
-	for _, m := range due {
-		w.must(w.RecordDelivery(ctx, w.now, m.ID, 500, "No.", time.Time{}))
+	for range 2 { // a webhook that fails gets one message at a time
+		due, _, err := w.DueDeliveries(ctx, w.now, nil, 10)
+		w.must(err)
+		for _, m := range due {
+			w.must(w.RecordDelivery(ctx, w.now, m.ID, 500, "No.", time.Time{}))
+		}
 	}
 	if a := w.actStats(); a.Pending != 0 || a.GivenUp != 2 {
 		t.Errorf("given up: %+v", a)

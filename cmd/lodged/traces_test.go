@@ -217,11 +217,10 @@ func TestAnIllCollectorCostsSpansOnly(t *testing.T) {
 			t.Errorf("%s: %d KiB more are used", ill.name, grown)
 		}
 		_, failed2, dropped2, queued := p.spans()
+		// Whether a span waits in vain or finds no room depends on the machine's speed;
+		// it is counted as lost either way.
 		if lost := failed2 - failed + dropped2 - dropped; lost+queued < n-2100 || queued > 2048 {
 			t.Errorf("%s: of %d spans %d are lost and %d wait", ill.name, n, lost, queued)
-		}
-		if ill.be == sink.Hangs && dropped2 == dropped { // the others may refuse faster than spans come
-			t.Errorf("%s: none of %d spans was dropped", ill.name, n)
 		}
 		p.to.Be(sink.Well)
 		sent, _, _, _ := p.spans()
