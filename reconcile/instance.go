@@ -134,7 +134,9 @@ func (l *Loop) run(ctx context.Context, d Decision, m *memory) error {
 		case step.Power == cloud.ActShutdown:
 			m.askedAt = l.Now()
 		case step.Power == cloud.ActDestroy, step.Verb == VerbRemoveGuest:
-			m.endedAt = l.Now()
+			// When nobody tells of it: the guest may have ended by itself since the look
+			// that saw it run, and the call has then found it so.
+			m.endedAt = m.lookedAt
 		}
 		m.boots = max(m.boots, step.Boots)
 	}
