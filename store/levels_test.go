@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -10,138 +11,91 @@ import (
 	"testing"
 )
 
-// levels are the schemas of which testdata/levels has a dump with rows, one for
-// each migration. TestLevels -update makes the missing ones: what is there stays,
-// for it is what a lodge of that time wrote.
+// levels are the schemas that there ever were, one for each migration.
 func levels(t *testing.T) (out []string) {
 	t.Helper()
-	all, err := filepath.Glob("testdata/levels/*.sql")
-	if err != nil || len(all) == 0 {
-		t.Fatalf("no dumps: %v", err)
-	}
-	for _, path := range all {
-		out = append(out, strings.TrimSuffix(filepath.Base(path), ".sql"))
+	for _, name := range migrationFiles(t) {
+		out = append(out, filepath.Base(name)[:4])
 	}
 	return out
 }
 
+func migrationFiles(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	return names
+}
+
+// loadLevel makes the database that a lodge of that level has written: all
+// migrations up to it, each followed by the rows that testdata/rows has for it.
+// TestMigrationsStayAsTheyWere sees to it that they are those of that time.
 func loadLevel(t *testing.T, path, level string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata/levels", level+".sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := load(path, string(text)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func load(path, text string) error {
 	db, err := sql.Open("sqlite3", "file:"+path)
 	if err != nil {
+		t.Fatal(err)
+	}
+	err = migrateTo(t, db, level)
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func migrateTo(t *testing.T, db *sql.DB, level string) error {
+	if _, err := db.Exec("CREATE TABLE schema_migrations (\n  version INTEGER NOT NULL PRIMARY KEY,\n  name    TEXT    NOT NULL\n)"); err != nil {
 		return err
 	}
-	_, err = db.Exec(text)
-	return errors.Join(err, db.Close())
+	for _, name := range migrationFiles(t) {
+		at := filepath.Base(name)[:4]
+		if at > level {
+			break
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		rows, err := os.ReadFile(filepath.Join("testdata/rows", at+".sql"))
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		done := fmt.Sprintf("INSERT INTO schema_migrations VALUES (CAST('%s' AS INTEGER), '%s');", at, strings.TrimSuffix(filepath.Base(name), ".sql"))
+		if _, err := db.Exec(string(text) + "\n" + string(rows) + "\n" + done); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
-func TestEveryMigrationHasADump(t *testing.T) {
-	names, err := filepath.Glob("migrations/*.sql")
-	if err != nil {
+// A migration that has once been run somewhere must not change. -update adds the
+// sums of new ones and leaves those that are there.
+func TestMigrationsStayAsTheyWere(t *testing.T) {
+	const path = "testdata/migrations.sha256"
+	b, err := os.ReadFile(path)
+	if err != nil && !*update {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "lodge.db")
-	last := ""
-	for _, name := range names {
-		level := filepath.Base(name)[:4]
-		dump := filepath.Join("testdata/levels", level+".sql")
-		if _, err := os.Stat(dump); err == nil {
-			last = level
-			continue
-		}
-		if !*update {
-			t.Errorf("%s has no dump; run with -update", name)
-			continue
-		}
-		os.Remove(path)
-		text := "CREATE TABLE schema_migrations (\n  version INTEGER NOT NULL PRIMARY KEY,\n  name    TEXT    NOT NULL\n);\n"
-		if last != "" {
-			b, err := os.ReadFile(filepath.Join("testdata/levels", last+".sql"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = string(b)
-		}
-		for _, part := range []string{name, filepath.Join("testdata/rows", level+".sql")} {
-			if b, err := os.ReadFile(part); err == nil {
-				text += "\n" + string(b)
-			} else if part == name {
-				t.Fatal(err)
-			}
-		}
-		text += fmt.Sprintf("\nINSERT INTO schema_migrations VALUES (%d, '%s');\n", atoi(level), strings.TrimSuffix(filepath.Base(name), ".sql"))
-		if err := load(path, text); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if err := os.MkdirAll(filepath.Dir(dump), 0o755); err != nil {
+	kept := string(b)
+	for _, name := range migrationFiles(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(dump, []byte(dumpOf(t, path)), 0o644); err != nil {
+		line := fmt.Sprintf("%x  %s\n", sha256.Sum256(text), name)
+		switch known := strings.Contains(kept, "  "+name+"\n"); {
+		case known && !strings.Contains(kept, line):
+			t.Errorf("%s is not what it was; a schema changes by a new migration", name)
+		case !known && !*update:
+			t.Errorf("%s has no sum in %s; run with -update", name, path)
+		case !known:
+			kept += line
+		}
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(kept), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		last = level
 	}
-}
-
-func atoi(s string) (n int) {
-	_, _ = fmt.Sscanf(s, "%d", &n)
-	return n
-}
-
-// dumpOf writes a database as SQL: tables, rows, then what could refuse rows.
-func dumpOf(t *testing.T, path string) string {
-	db := raw(t, path)
-	defer db.Close()
-	var b strings.Builder
-	b.WriteString("PRAGMA foreign_keys = OFF;\nBEGIN;\n")
-	tables := texts(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid`)
-	for _, table := range tables {
-		b.WriteString(texts(t, db, `SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?`, table)[0] + ";\n")
-		columns := texts(t, db, `SELECT 'quote("' || name || '")' FROM pragma_table_info(?)`, table)
-		for _, row := range texts(t, db, `SELECT `+strings.Join(columns, ` || ', ' || `)+` FROM "`+table+`"`) {
-			fmt.Fprintf(&b, "INSERT INTO %q VALUES (%s);\n", table, row)
-		}
-	}
-	if len(texts(t, db, `SELECT name FROM sqlite_master WHERE name = 'sqlite_sequence'`)) > 0 {
-		b.WriteString("DELETE FROM sqlite_sequence;\n")
-		for _, row := range texts(t, db, `SELECT quote(name) || ', ' || seq FROM sqlite_sequence`) {
-			fmt.Fprintf(&b, "INSERT INTO sqlite_sequence VALUES (%s);\n", row)
-		}
-	}
-	for _, text := range texts(t, db, `SELECT sql FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL ORDER BY rowid`) {
-		b.WriteString(text + ";\n")
-	}
-	b.WriteString("COMMIT;\n")
-	return b.String()
-}
-
-func texts(t *testing.T, db *sql.DB, query string, args ...any) (out []string) {
-	t.Helper()
-	rows, err := db.Query(query, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, s)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
