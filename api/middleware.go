@@ -51,8 +51,7 @@ func (w *response) Write(b []byte) (int, error) {
 		w.answering()
 		w.status = http.StatusOK
 	}
-	defer w.patience(len(b))()
-	n, err := w.ResponseWriter.Write(b)
+	n, err := w.writePatiently(b)
 	w.bytes += int64(n)
 	return n, err
 }

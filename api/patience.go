@@ -14,11 +14,10 @@ const (
 	bodyTimeout = 30 * time.Second
 	// uploadStall is how long an upload may stand still. It may take hours in all.
 	uploadStall = time.Minute
-	// answerStall is how long a client of HTTP/2 may take none of an answer. For
-	// HTTP/1 the connection sees to that.
+	// answerStall is how long a client of HTTP/2 may take for answerPiece bytes of
+	// an answer. For HTTP/1 the connection sees to that.
 	answerStall = 30 * time.Second
-	// answerPace is how many bytes of a long answer it takes a second at least.
-	answerPace = 16 << 10
+	answerPiece = 64 << 10
 )
 
 // expectBody bounds the time of a body before anybody reads it: a refusal in its
@@ -57,23 +56,36 @@ func (s *steady) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// patience bounds one write of n bytes to a stream of HTTP/2, whose client may
-// keep its window shut while the connection lives. The bound is taken back after
-// it: a stream of events is silent for as long as nothing happens.
-func (w *response) patience(n int) (done func()) {
+// patience bounds one write to a stream of HTTP/2, whose client may keep its window
+// shut while the connection lives. The bound is taken back after it: a stream of
+// events is silent for as long as nothing happens.
+func (w *response) patience() (done func()) {
 	if !w.http2 {
 		return func() {}
 	}
 	c := http.NewResponseController(w.ResponseWriter)
-	if c.SetWriteDeadline(time.Now().Add(answerStall+time.Duration(n/answerPace)*time.Second)) != nil {
+	if c.SetWriteDeadline(time.Now().Add(answerStall)) != nil {
 		return func() {}
 	}
 	return func() { _ = c.SetWriteDeadline(time.Time{}) }
 }
 
+// writePatiently writes an answer piece by piece, so that its length gives nobody
+// the right to stand still for longer.
+func (w *response) writePatiently(b []byte) (n int, err error) {
+	for {
+		done := w.patience()
+		m, err := w.ResponseWriter.Write(b[n:min(n+answerPiece, len(b))])
+		done()
+		if n += m; err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
 // FlushError is Flush of http.ResponseController.
 func (w *response) FlushError() error {
-	defer w.patience(0)()
+	defer w.patience()()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
