@@ -37,7 +37,7 @@ func Copy(ctx context.Context, src, dst string) (err error) {
 			_ = os.Remove(dst)
 		}
 	}()
-	from, err := connectOne(ctx, src, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	from, err := connectRead(ctx, src)
 	if err != nil {
 		return err
 	}
@@ -79,6 +79,10 @@ func syncFile(path string) error {
 type single struct {
 	db   *sql.DB
 	conn *sql.Conn
+}
+
+func connectRead(ctx context.Context, path string) (single, error) {
+	return connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
 }
 
 func connectOne(ctx context.Context, path string, q url.Values) (single, error) {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Facts struct {
 
 // Inspect reads the facts of a file, which is not changed, whatever its schema.
 func Inspect(ctx context.Context, path string) (f Facts, err error) {
-	s, err := connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	s, err := connectRead(ctx, path)
 	if err != nil {
 		return f, unreadable(path, err)
 	}
@@ -60,15 +59,24 @@ func unreadableOrNil(path string, err error) error {
 	return unreadable(path, err)
 }
 
+// examine opens a file that begins as one of SQLite's, and changes nothing of it.
+func examine(ctx context.Context, path string) (single, error) {
+	if err := checkHeader(path); err != nil {
+		return single{}, err
+	}
+	s, err := connectRead(ctx, path)
+	if err != nil {
+		return single{}, unreadable(path, err)
+	}
+	return s, nil
+}
+
 // Check reads a whole file and says what of it is broken: pages, indexes,
 // constraints, and references to rows that are not there. Nothing: it is whole.
 func Check(ctx context.Context, path string) (wrong []string, err error) {
-	if err := checkHeader(path); err != nil {
-		return nil, err
-	}
-	s, err := connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	s, err := examine(ctx, path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	rows, err := s.conn.QueryContext(ctx, `PRAGMA integrity_check(20)`)

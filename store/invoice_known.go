@@ -27,16 +27,7 @@ func (l ledger) invoices(f func(cloud.Invoice) error, query string) error {
 }
 
 const knownIntervals = `
-		SELECT
-		  seq,
-		  tenant_id,
-		  resource_id,
-		  resource,
-		  slot,
-		  meter,
-		  amount,
-		  state,
-		  started_at,
+		SELECT` + openingColumns + `,
 		  CASE WHEN s.n <= ? THEN ended_at END,
 		  CASE WHEN s.n <= ? THEN evidence ELSE '' END
 		FROM usage_interval u

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,12 +85,9 @@ type Migration struct {
 // Missing are the migrations that opening a file would run. The file is not
 // changed. Returns an error for one that Open would refuse.
 func Missing(ctx context.Context, path string) (out []Migration, err error) {
-	if err := checkHeader(path); err != nil {
-		return nil, err
-	}
-	s, err := connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
+	s, err := examine(ctx, path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := checkVersion(s.db, path); err != nil {

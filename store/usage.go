@@ -9,7 +9,8 @@ import (
 	"lodge/cloud"
 )
 
-const intervalColumns = `
+// openingColumns are what an interval has from its opening on.
+const openingColumns = `
 		  seq,
 		  tenant_id,
 		  resource_id,
@@ -18,7 +19,9 @@ const intervalColumns = `
 		  meter,
 		  amount,
 		  state,
-		  started_at,
+		  started_at`
+
+const intervalColumns = openingColumns + `,
 		  ended_at,
 		  evidence`
 

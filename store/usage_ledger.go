@@ -126,16 +126,7 @@ func sealedRow[T interface{ Sealed() []byte }](scan func(*sql.Rows) (T, error), 
 const openedQuery = intervalQuery + `
 		WHERE seq = ?
 		UNION ALL
-		SELECT
-		  seq,
-		  tenant_id,
-		  resource_id,
-		  resource,
-		  slot,
-		  meter,
-		  amount,
-		  state,
-		  started_at,
+		SELECT` + openingColumns + `,
 		  NULL,
 		  ''
 		FROM usage_drop
