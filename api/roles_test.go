@@ -4,10 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,7 +46,42 @@ const goodPassword = "a few random words"
 // operator who is in none.
 func newGuarded(t *testing.T, change ...func(*api.Options)) *guarded {
 	t.Helper()
-	return guard(t, newHouse(t, change...))
+	peopled.Lock()
+	defer peopled.Unlock()
+	if peopled.file == nil {
+		g := guard(t, newHouse(t))
+		copied := filepath.Join(t.TempDir(), "peopled.db")
+		if err := store.Copy(context.Background(), g.path, copied); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(copied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peopled.file, peopled.tokens, peopled.tenants = b, g.tokens, g.tenants
+	}
+	path := filepath.Join(t.TempDir(), "lodge.db")
+	if err := os.WriteFile(path, peopled.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := &guarded{house: houseAt(t, path, change...), tokens: maps.Clone(peopled.tokens), tenants: maps.Clone(peopled.tenants)}
+	g.lock()
+	return g
+}
+
+// peopled is the database of a guarded house and who is in it: most tests of all
+// routes want one for each request, and the passwords of seven take their time.
+var peopled struct {
+	sync.Mutex
+	file    []byte
+	tokens  map[string]string
+	tenants map[string]cloud.Tenant
+}
+
+// lock has the door ask for tokens.
+func (g *guarded) lock() {
+	door := auth.Door{Identities: g.db, Now: func() time.Time { return g.store.now }}
+	g.front.door = door.Caller
 }
 
 func guard(t *testing.T, h *house) *guarded {
@@ -57,7 +95,6 @@ func guard(t *testing.T, h *house) *guarded {
 			t.Fatal(err)
 		}
 	}
-	door := auth.Door{Identities: h.db, Now: func() time.Time { return h.store.now }}
 	acc := accounts(h.db)
 	user := func(actor string, n cloud.NewUser) {
 		n.ID, n.Name = uuid.NewString(), strings.ReplaceAll(actor, " ", "-")
@@ -76,7 +113,7 @@ func guard(t *testing.T, h *house) *guarded {
 		}
 	}
 	user("operator", cloud.NewUser{Operator: true})
-	h.front.door = door.Caller
+	g.lock()
 	return g
 }
 

@@ -18,6 +18,7 @@ import (
 	"lodge/api/wire"
 	"lodge/cloud"
 	"lodge/store"
+	"lodge/store/storetest"
 )
 
 // house is the front over the real store, with a sink that takes everything.
@@ -29,7 +30,9 @@ type house struct {
 
 func newHouse(t testing.TB, change ...func(*api.Options)) *house {
 	t.Helper()
-	return houseAt(t, filepath.Join(t.TempDir(), "lodge.db"), change...)
+	path := filepath.Join(t.TempDir(), "lodge.db")
+	storetest.Blank(t, path)
+	return houseAt(t, path, change...)
 }
 
 // houseAt is a house whose database may be there already.

@@ -14,6 +14,7 @@ import (
 
 	"lodge/cloud"
 	"lodge/store"
+	"lodge/store/storetest"
 )
 
 var (
@@ -44,6 +45,7 @@ type world struct {
 func emptyWorld(t testing.TB, o store.Options) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "lodge.db")
+	storetest.Blank(t, path)
 	db, err := store.OpenWith(path, o)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func migrationFiles(t *testing.T) []string {
 // TestMigrationsStayAsTheyWere sees to it that they are those of that time.
 func loadLevel(t *testing.T, path, level string) {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+path)
+	db, err := sql.Open("sqlite3", "file:"+path+"?_synchronous=OFF")
 	if err != nil {
 		t.Fatal(err)
 	}
