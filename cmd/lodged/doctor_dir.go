@@ -238,14 +238,17 @@ type lockFacts struct {
 func probeLock(dir, socket string) lockFacts {
 	l := lockFacts{dir: dir, socket: socket}
 	path := filepath.Join(dir, "lodged.lock")
-	var st unix.Stat_t
-	if unix.Stat(path, &st) == nil {
+	for _, of := range []string{dir, path} {
+		var st unix.Stat_t
+		if unix.Stat(of, &st) != nil {
+			continue
+		}
 		if b, err := os.ReadFile("/proc/locks"); err == nil {
-			l.held = flocked(b, st.Ino)
+			l.held = l.held || flocked(b, st.Ino)
 		}
-		if b, err := os.ReadFile(path); err == nil {
-			l.pid = strings.TrimSpace(string(b))
-		}
+	}
+	if b, err := os.ReadFile(path); err == nil {
+		l.pid = strings.TrimSpace(string(b))
 	}
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
 		l.answers = true

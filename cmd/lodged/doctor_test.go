@@ -218,19 +218,27 @@ func TestFactsAreRead(t *testing.T) {
 
 func TestALockThatIsHeldIsFoundWithoutTakingIt(t *testing.T) {
 	dir := t.TempDir()
-	f, err := os.Create(filepath.Join(dir, "lodged.lock"))
+	file, err := os.Create(filepath.Join(dir, "lodged.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if l := probeLock(dir, filepath.Join(dir, "s")); l.held {
-		t.Error("held before anybody took it")
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	folder, err := os.Open(dir) // what is left when the file was removed by hand
+	if err != nil {
 		t.Fatal(err)
 	}
-	if l := probeLock(dir, filepath.Join(dir, "s")); !l.held || l.answers {
-		t.Errorf("got %+v", l)
+	for _, f := range []*os.File{file, folder} {
+		if l := probeLock(dir, filepath.Join(dir, "s")); l.held || running(dir) {
+			t.Error("held before anybody took it")
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		if l := probeLock(dir, filepath.Join(dir, "s")); !l.held || l.answers || !running(dir) {
+			t.Errorf("%s is locked: got %+v", f.Name(), l)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func verifyFile(ctx context.Context, w io.Writer, file, head string) (err error)
 	if info, err := os.Stat(file); err != nil || info.Size() == 0 {
 		return fmt.Errorf("the database %s is missing or empty", file)
 	}
-	if running(filepath.Join(filepath.Dir(file), "lodged.lock")) {
+	if running(filepath.Dir(file)) {
 		return fmt.Errorf("lodged is running on %s; ask it with lodge usage verify, or name a backup with --file", file)
 	}
 	dir, err := os.MkdirTemp("", "lodged-verify-")
@@ -112,9 +112,11 @@ func copyFile(to, from string) error {
 	return errors.Join(err, out.Close())
 }
 
-// running reports whether a lodged holds the lock of a data dir.
-func running(lock string) bool {
-	f, err := os.Open(lock)
+// running reports whether a lodged has taken a data dir.
+func running(dir string) bool { return taken(dir) || taken(filepath.Join(dir, "lodged.lock")) }
+
+func taken(path string) bool {
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}

@@ -31,7 +31,7 @@ import (
 // the command does.
 type Daemon struct {
 	cfg  Config
-	lock *os.File
+	lock *dirLock
 	db   *store.DB
 	host hands
 	loop *reconcile.Loop
@@ -84,7 +84,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return nil, fmt.Errorf("make the data dir: %w", err)
 	}
-	if d.lock, err = lockDir(cfg.path("lodged.lock")); err != nil {
+	if d.lock, err = lockDir(cfg.DataDir); err != nil {
 		return nil, err
 	}
 	if err := refuseHalfRestore(cfg); err != nil {

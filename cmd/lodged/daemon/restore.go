@@ -44,7 +44,7 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return r, fmt.Errorf("make the data dir: %w", err)
 	}
-	lock, err := lockDir(cfg.path("lodged.lock"))
+	lock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		return r, err
 	}

@@ -224,7 +224,7 @@ func TestARestoreKeepsWhatWasThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lock, err := lockDir(cfg.path("lodged.lock"))
+	lock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		t.Fatal(err)
 	}
