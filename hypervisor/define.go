@@ -2,6 +2,7 @@ package hypervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"libvirt.org/go/libvirt"
@@ -60,11 +61,17 @@ func nameTaken(c *libvirt.Connect, id string) bool {
 }
 
 // RemoveGuest switches off and undefines, with NVRAM, saved memory, metadata of
-// snapshots and console log. A guest that is not there is removed already;
-// returns CodeGuestForeign when the domain is not lodge's.
+// snapshots and console log. Of a guest that is not there it removes what was
+// left; returns CodeGuestForeign when the domain is not lodge's.
 // https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainUndefineFlags
 func (h *Host) RemoveGuest(ctx context.Context, id string) error {
-	err := h.do(ctx, "remove guest", func(ctx context.Context, c *libvirt.Connect) error { return remove(ctx, c, id) })
+	err := h.do(ctx, "remove guest", func(ctx context.Context, c *libvirt.Connect) error {
+		gone, err := remove(ctx, c, id)
+		if gone && err == nil {
+			err = h.removeVariables(ctx, c, id)
+		}
+		return err
+	})
 	if err == nil {
 		err = removeConsole(h.opts.ConsoleDir, id)
 	}
@@ -79,17 +86,18 @@ const undefineAll = libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE |
 	libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
 	libvirt.DOMAIN_UNDEFINE_NVRAM
 
-func remove(ctx context.Context, c *libvirt.Connect, id string) error {
+// remove reports whether the definition was gone already.
+func remove(ctx context.Context, c *libvirt.Connect, id string) (gone bool, err error) {
 	d, err := own(c, id)
 	if d == nil {
-		return refused(err, "The host could not be asked for the guest.")
+		return err == nil, refused(err, "The host could not be asked for the guest.")
 	}
 	defer free(d)
 	if err := unlessOff(d, d.Destroy()); err != nil {
-		return refused(err, "The guest could not be switched off.")
+		return false, refused(err, "The guest could not be switched off.")
 	}
 	if ctx.Err() != nil {
-		return refused(ctx.Err(), "")
+		return false, refused(ctx.Err(), "")
 	}
 	err = d.UndefineFlags(undefineAll)
 	if virt.Is(err, libvirt.ERR_INVALID_ARG) || virt.Is(err, libvirt.ERR_NO_SUPPORT) {
@@ -97,7 +105,29 @@ func remove(ctx context.Context, c *libvirt.Connect, id string) error {
 	}
 	// A domain that was undefined while it ran is gone once it is off.
 	if virt.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
+		return true, nil
 	}
-	return refused(err, "The guest's definition could not be removed.")
+	return false, refused(err, "The guest's definition could not be removed.")
+}
+
+// removeVariables removes the NVRAM of a guest whose definition somebody else has
+// removed: virsh undefine --keep-nvram leaves it. The file is libvirt's, which
+// removes it together with a definition only; so one is made for that. It bears
+// lodge's mark, for the case that lodged ends between the two calls.
+func (h *Host) removeVariables(ctx context.Context, c *libvirt.Connect, id string) error {
+	f, err := h.know()
+	if err != nil || f.shape.firmware.loader == "" || f.shape.domainType == "test" || nameTaken(c, id) {
+		return err
+	}
+	bare := cloud.GuestSpec{ID: id, VCPUs: 1, MemoryMiB: 64, Firmware: cloud.FirmwareUEFI}
+	text, err := definition(bare, f.shape, consolePath(h.opts.ConsoleDir, id))
+	if err != nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	d, err := c.DomainDefineXMLFlags(text, h.opts.defineFlags)
+	if err != nil {
+		return refused(err, "The host refused to remove what is left of the guest; the operator finds the cause in the log.")
+	}
+	defer free(d)
+	return refused(d.UndefineFlags(undefineAll), "What is left of the guest could not be removed.")
 }

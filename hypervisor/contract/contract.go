@@ -81,6 +81,7 @@ func Guests(t *testing.T, open func(t *testing.T) Site) {
 		{"RemoveLeavesNothing", remove},
 		{"RemoveOfARunningGuestLeavesNothing", removeRunning},
 		{"UndefinedByHandIsStillSeenWhileItRuns", undefined},
+		{"RemoveOfAGuestUndefinedByHandLeavesNothing", removeUndefined},
 		{"EditedByHandIsNoLongerWhatWasDefined", edited},
 		{"FailedStartIsSaid", startFails},
 		{"UnknownGuest", unknown},

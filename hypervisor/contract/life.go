@@ -207,6 +207,29 @@ func removeRunning(s *scene) {
 	}
 }
 
+// An operator's undefine keeps the NVRAM, off as well as while the guest runs.
+func removeUndefined(s *scene) {
+	for _, fw := range s.Firmwares {
+		for _, running := range []bool{false, true} {
+			spec := s.spec()
+			spec.Firmware = fw
+			s.must(s.Host.DefineGuest(s.ctx, spec))
+			s.power(spec.ID, cloud.ActStart)
+			if !running {
+				s.power(spec.ID, cloud.ActDestroy)
+			}
+			s.Hand.Undefine(s.T, spec.ID)
+			if left := s.Leftovers(s.T, spec.ID); fw == cloud.FirmwareUEFI && s.Keeps && len(left) == 0 {
+				s.Errorf("%s: the test cannot see what an undefine leaves", fw)
+			}
+			s.must(s.Host.RemoveGuest(s.ctx, spec.ID))
+			s.nothingOf(spec.ID)
+			s.must(s.Host.RemoveGuest(s.ctx, spec.ID))
+			s.nothingOf(spec.ID)
+		}
+	}
+}
+
 func (s *scene) nothingOf(id string) {
 	s.Helper()
 	if g, there := s.see(id); there {

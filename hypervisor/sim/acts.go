@@ -42,8 +42,8 @@ func (h *Host) StartByHand(id string) bool {
 	return h.act(id, func(g *guest) bool { return g.run == nil && g.next != nil && h.start(g) == nil })
 }
 
-// UndefineByHand is an operator's virsh undefine: a guest that runs goes on
-// until it is off, and is gone then.
+// UndefineByHand is an operator's virsh undefine --keep-nvram: a guest that runs
+// goes on until it is off, and is gone then.
 func (h *Host) UndefineByHand(id string) bool {
 	return h.act(id, func(g *guest) bool {
 		g.next, g.digest = nil, ""
@@ -156,6 +156,16 @@ func (h *Host) StopNetwork(id string) bool {
 	}
 	n.active = false
 	return true
+}
+
+// UndefineNetwork is an operator's virsh net-destroy and net-undefine. Guests on it
+// run on.
+func (h *Host) UndefineNetwork(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.nets[id]
+	delete(h.nets, id)
+	return n != nil
 }
 
 // Leases are the addresses that guests hold on a network, by MAC.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"slices"
 
 	"lodge/cloud"
 )
@@ -13,6 +14,8 @@ type Inventory struct {
 	Guests  map[string]Resident
 	Foreign []string
 	Disks   map[cloud.DiskKey]cloud.Disk
+	Seeds   map[string]cloud.SeedSpec // what is in the seeds, by instance
+	NVRAM   []string                  // whose variables of UEFI are there
 	// Ports and Leases are by network and MAC.
 	Ports, Leases map[string]map[string]cloud.PortSpec
 }
@@ -26,6 +29,7 @@ func (h *Host) Inventory() Inventory {
 	defer h.mu.Unlock()
 	out := Inventory{
 		Guests: map[string]Resident{}, Disks: maps.Clone(h.disks),
+		Seeds: maps.Clone(h.seeds), NVRAM: slices.Sorted(maps.Keys(h.nvram)),
 		Ports: map[string]map[string]cloud.PortSpec{}, Leases: map[string]map[string]cloud.PortSpec{},
 	}
 	for id, g := range h.guests {

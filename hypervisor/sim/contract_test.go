@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,10 +24,14 @@ func TestPretendHostKeepsTheContract(t *testing.T) {
 			Ready:     "login: ",
 			Firmwares: []cloud.Firmware{cloud.FirmwareBIOS, cloud.FirmwareUEFI},
 			Leftovers: func(_ *testing.T, id string) []string {
+				var left []string
 				if _, there := h.Spec(id); there {
-					return []string{id}
+					left = append(left, id)
 				}
-				return nil
+				if slices.Contains(h.Inventory().NVRAM, id) {
+					left = append(left, "NVRAM")
+				}
+				return left
 			},
 			AddForeign: func(t *testing.T, uuid, name string) {
 				h.AddForeign(uuid, name)

@@ -66,7 +66,11 @@ func (h *Host) CreateDisk(ctx context.Context, spec cloud.DiskSpec) error {
 // WriteSeed writes an instance's seed.
 func (h *Host) WriteSeed(ctx context.Context, spec cloud.SeedSpec) error {
 	err := h.do(ctx, CallWriteSeed, "", func() error {
-		return h.add(cloud.DiskSeed, spec.ID, cloud.FormatRaw, seedBytes, seedBytes)
+		if err := h.add(cloud.DiskSeed, spec.ID, cloud.FormatRaw, seedBytes, seedBytes); err != nil {
+			return err
+		}
+		h.seeds[spec.ID] = spec
+		return nil
 	})
 	return diskErr(err, "write seed", spec.ID)
 }
@@ -180,6 +184,9 @@ func (h *Host) drop(key cloud.DiskKey) bool {
 		delete(h.disks, key)
 		delete(h.sizes, key)
 		delete(h.paths, d.Path)
+		if key.Kind == cloud.DiskSeed {
+			delete(h.seeds, key.ID)
+		}
 	}
 	return there
 }

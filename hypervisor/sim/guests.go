@@ -161,6 +161,9 @@ func (h *Host) start(g *guest) error {
 	}
 	h.boot(g)
 	g.run, g.live = g.next, g.digest
+	if g.run.Firmware == cloud.FirmwareUEFI {
+		h.nvram[g.id] = true
+	}
 	h.plug(g)
 	h.opts.Life(g.id, g.run)
 	g.off, g.saved, g.paused, g.ioError = cloud.OffUnknown, false, false, false
@@ -238,11 +241,12 @@ func (h *Host) press(g *guest) {
 func (h *Host) RemoveGuest(ctx context.Context, id string) error {
 	err := h.do(ctx, CallRemoveGuest, "", func() error {
 		g := h.guests[id]
+		if g != nil && g.foreign {
+			return foreign()
+		}
+		delete(h.nvram, id) // also of one that was undefined by hand
 		if g == nil {
 			return nil
-		}
-		if g.foreign {
-			return foreign()
 		}
 		if g.run != nil {
 			h.end(g, cloud.OffDestroyed)

@@ -109,6 +109,8 @@ type Host struct {
 	disks    map[cloud.DiskKey]cloud.Disk
 	sizes    map[cloud.DiskKey]int64 // bytes on the host
 	paths    map[string]cloud.DiskKey
+	seeds    map[string]cloud.SeedSpec // what is in the seeds, by instance
+	nvram    map[string]bool           // of guests with UEFI that have started
 	free     int64
 	nets     map[string]*network
 	watchers map[*watcher]struct{}
@@ -153,6 +155,8 @@ func New(opts Options) *Host {
 		disks:    map[cloud.DiskKey]cloud.Disk{},
 		sizes:    map[cloud.DiskKey]int64{},
 		paths:    map[string]cloud.DiskKey{},
+		seeds:    map[string]cloud.SeedSpec{},
+		nvram:    map[string]bool{},
 		free:     opts.FreeBytes,
 		nets:     map[string]*network{},
 		watchers: map[*watcher]struct{}{},
