@@ -60,9 +60,9 @@ type KeptClock struct {
 	// was followed, the end of the last closed hour. No time may be before it.
 	Counted time.Time
 	// Looked is as late as the last look at the host is known to be without the
-	// anchor: Counted and the heartbeat.
+	// anchor: the heartbeat, a step that was followed, the end of the last closed hour.
 	Looked time.Time
-	Latest time.Time // the latest moment that anything tells of: Looked and the last event
+	Latest time.Time // the latest moment that anything tells of: Looked, Counted and the last event
 	// Back is how far the wall clock was behind the ledger's time, as the last step that
 	// was not followed says; a boot is a step too, and says nothing of that.
 	Back time.Duration

@@ -88,9 +88,11 @@ func keptClocks(s source, where string, args ...any) ([]cloud.KeptClock, error) 
 		var boot, at, counted, beat, event, back int64
 		err = rows.Scan(&c.HostID, &c.Anchor.BootID, &boot, &at, &counted, &beat, &event, &back)
 		c.Anchor.Boot, c.Anchor.At = time.Duration(boot), time.Unix(0, at).UTC()
+		looked := max(beat, counted) // an hour is closed when it was looked beyond it
+		// A wish writes rows too, as the deletion of an image does, and nobody may have
+		// looked since.
 		counted = max(counted, row.UnixMilli())
-		beat = max(beat, counted)
-		c.Counted, c.Looked, c.Latest = time.UnixMilli(counted).UTC(), time.UnixMilli(beat).UTC(), time.UnixMilli(max(event, beat)).UTC()
+		c.Counted, c.Looked, c.Latest = time.UnixMilli(counted).UTC(), time.UnixMilli(looked).UTC(), time.UnixMilli(max(event, looked, counted)).UTC()
 		c.Back = time.Duration(back) * time.Millisecond
 		return c, err
 	}, `

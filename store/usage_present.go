@@ -22,7 +22,8 @@ const presentInstances = `
 		  v.state = 'available',
 		  i.deleted_at,
 		  i.decided_generation = i.generation,
-		  i.problem_code IS NOT NULL
+		  i.problem_code IS NOT NULL,
+		  i.power = 'stopped'
 		FROM instance i
 		JOIN attachment a ON a.instance_id = i.id AND a.slot = 'root'
 		JOIN volume v ON v.id = a.volume_id
@@ -46,13 +47,15 @@ func scanPresentInstance(rows *sql.Rows) (p cloud.Present, err error) {
 	var created, deleted sql.NullInt64
 	var state cloud.State
 	var size cloud.Size
-	var disk, decided, problem bool
-	err = rows.Scan(&p.ResourceID, &p.TenantID, &p.Resource, &created, &state, &size.VCPUs, &size.MemoryMiB, &size.DiskGiB, &disk, &deleted, &decided, &problem)
+	var disk, decided, problem, off bool
+	err = rows.Scan(&p.ResourceID, &p.TenantID, &p.Resource, &created, &state, &size.VCPUs, &size.MemoryMiB, &size.DiskGiB, &disk, &deleted, &decided, &problem, &off)
 	p.CreatedAt = moment(created)
 	p.Readings = cloud.Readings(state, size, disk)
 	p.Ending = deleted.Valid
-	p.SizeSettled = decided || state.Runs()
-	p.DiskUnsure = problem || !disk
+	// While the host cannot be looked at a newer wish is decided on and not counted.
+	p.SizeSettled = decided && !problem || state.Runs()
+	// That its disk is lost is no problem of a guest as long as it is being stopped.
+	p.DiskUnsure = problem || !disk || off && state.Runs()
 	return p, err
 }
 

@@ -88,6 +88,67 @@ func TestVerifyFindsWhatWasDoneByHand(t *testing.T) {
 	}
 }
 
+// A wish that lodge has tried, on a host that did not answer, is decided on and not
+// counted: what runs on is what was seen last.
+func TestVerifyTakesNoNewSizeForCountedWhileTheHostIsAway(t *testing.T) {
+	w := newWorld(t)
+	i := w.run("web1")
+	w.later(time.Minute)
+	w.record(w.stopped(i))
+	four := 4
+	i, err := w.UpdateInstance(ctx, operator, w.now, i.ID, cloud.InstanceChange{VCPUs: &four})
+	w.must(err)
+	w.sound()
+	away := &cloud.Problem{Code: cloud.CodeHypervisor, Message: "The host's hypervisor does not answer.", Since: w.now, RetryAt: w.now.Add(time.Second), Attempts: 1}
+	w.record(cloud.InstanceRecord{ID: i.ID, Generation: i.Generation, At: w.now, Problem: away, Unseen: true})
+	w.sound()
+	w.later(time.Minute)
+	w.record(w.stopped(i))
+	w.sound()
+	for _, trigger := range store.Query(t, w.DB, `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'instance%'`) {
+		w.must(store.Exec(w.DB, `DROP TRIGGER `+trigger))
+	}
+	w.must(store.Exec(w.DB, `UPDATE instance SET vcpus = 3`))
+	if r := w.verify(); r.Wrong == 0 {
+		t.Error("a size that was changed by hand is not found")
+	}
+}
+
+// A guest that is being stopped has no problem but that, whatever has become of its
+// disk, which counts no more from when it was seen to be lost.
+func TestVerifyMissesNoDiskOfAGuestThatIsBeingStopped(t *testing.T) {
+	w := newWorld(t)
+	i := w.run("web1")
+	w.later(time.Minute)
+	i, err := w.PowerInstance(ctx, operator, w.now, i.ID, cloud.PowerStop, false)
+	w.must(err)
+	stopping := w.running(i)
+	stopping.Task, stopping.RootSeen, stopping.ObservedGeneration = cloud.TaskStopping, false, i.ObservedGeneration
+	stopping.Readings = cloud.Readings(cloud.StateRunning, cloud.Size{VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB}, false)
+	w.record(stopping)
+	w.sound()
+	i, err = w.PowerInstance(ctx, operator, w.now, i.ID, cloud.PowerStart, false)
+	w.must(err)
+	if r := w.verify(); r.Wrong == 0 {
+		t.Error("a disk that is not counted is not missed")
+	}
+}
+
+// What a wish writes while nobody can look at the host is later than the last look,
+// with which the clock was kept.
+func TestVerifyTakesNoRowForALook(t *testing.T) {
+	w := newWorld(t)
+	i := w.run("web1")
+	w.must(w.Beat(ctx, hostID, w.now, cloud.ClockAnchor{BootID: "b", Boot: time.Minute, At: w.now}))
+	w.later(cloud.AnchorSlack + time.Minute)
+	w.record(w.stopped(i))
+	w.sound()
+	w.must(w.Heartbeat(ctx, hostID, w.now))
+	if r := w.verify(); r.Wrong != 1 || r.Findings[0].Check != meter.CheckClock {
+		t.Errorf("a look that has left the clock behind is not found: %+v", r.Findings)
+	}
+}
+
 // Nothing that is written once can be written again, by whomever.
 func TestWhatIsClosedStaysAsItIs(t *testing.T) {
 	w := newWorld(t)
