@@ -71,6 +71,9 @@ func Wrap(o reconcile.Options, hook Hook) reconcile.Options {
 	if o.Traffic != nil {
 		o.Traffic = p
 	}
+	if o.Restores != nil {
+		o.Restores = p
+	}
 	return o
 }
 

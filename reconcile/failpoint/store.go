@@ -58,3 +58,15 @@ func (p points) RecordHostProblem(ctx context.Context, h string, now time.Time, 
 func (p points) Host(ctx context.Context, h string) (cloud.Host, error) {
 	return ask(p, "Host", func() (cloud.Host, error) { return p.o.Hosts.Host(ctx, h) })
 }
+
+func (p points) Unadopted(ctx context.Context) (bool, error) {
+	return ask(p, "Unadopted", func() (bool, error) { return p.o.Restores.Unadopted(ctx) })
+}
+
+func (p points) Adopt(ctx context.Context, h string, now time.Time, as []cloud.Adoption, r cloud.RestoreReport, seen cloud.HostSight) error {
+	return p.do("Adopt", func() error { return p.o.Restores.Adopt(ctx, h, now, as, r, seen) })
+}
+
+func (p points) RecordOrphans(ctx context.Context, h string, now time.Time, seen cloud.HostSight) error {
+	return p.do("RecordOrphans", func() error { return p.o.Restores.RecordOrphans(ctx, h, now, seen) })
+}

@@ -11,7 +11,6 @@ import (
 
 	"lodge/cloud"
 	"lodge/hypervisor/sim"
-	"lodge/meter"
 )
 
 // broke reports an invariant once, by its name.
@@ -67,6 +66,7 @@ var forbidden = []struct{ name, query string }{
 	{"nothing is counted of what is gone", `SELECT u.seq AS x FROM usage_interval u JOIN instance i ON i.id = u.resource_id WHERE u.ended_at IS NULL AND i.gone_at IS NOT NULL`},
 	{"what runs is metered", `SELECT i.id AS x FROM instance i WHERE i.state = 'running' AND i.deleted_at IS NULL AND NOT EXISTS (
 		SELECT 1 FROM usage_interval u WHERE u.resource_id = i.id AND u.meter = 'instance' AND u.ended_at IS NULL AND u.state = 'running')`},
+	{"who holds an instance stopped is there", `SELECT id AS x FROM instance WHERE stopped_by_id <> '' AND gone_at IS NULL AND stopped_by_id NOT IN (SELECT id FROM budget UNION SELECT id FROM schedule)`},
 	{"an operation has a subject", `SELECT o.id AS x FROM operation o WHERE o.subject_kind = 'instance' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = o.subject_id)`},
 	{"an operation of what is gone has ended", `SELECT o.id || ' ' || o.kind AS x FROM operation o JOIN instance i ON i.id = o.subject_id WHERE i.gone_at IS NOT NULL AND o.state = 'running'`},
 }
@@ -116,10 +116,12 @@ func (w *storm) hold() {
 		w.broke(name, "%s", what)
 	}
 	known := map[string]bool{}
-	for _, line := range w.rows(`SELECT id, gone_at IS NOT NULL FROM instance`) {
-		id, gone, _ := strings.Cut(line, " ")
-		known[id] = gone == "0"
+	present := w.rows(`SELECT id, gone_at IS NOT NULL, deleted_at IS NULL AND stopped_by_id = '', power FROM instance`)
+	for _, line := range present {
+		f := strings.Fields(line)
+		known[f[0]] = f[1] == "0"
 	}
+	w.stands(present)
 	w.mu.Lock()
 	for id := range w.made {
 		if _, there := known[id]; !there {
@@ -128,6 +130,7 @@ func (w *storm) hold() {
 	}
 	hurt := maps.Clone(w.hurt)
 	w.mu.Unlock()
+	w.orphans(seen, known)
 	for id, disk := range hurt {
 		if _, there := seen.Disks[cloud.DiskKey{Kind: cloud.DiskVolume, ID: disk}]; there {
 			w.broke("a lost disk is not made anew", "%s of %s", disk, id)
@@ -135,9 +138,6 @@ func (w *storm) hold() {
 	}
 	macs, disks := map[string]string{}, map[string]string{}
 	for id, g := range seen.Guests {
-		if !known[id] {
-			w.broke("no guest without its instance", "%s", id)
-		}
 		for _, spec := range []*cloud.GuestSpec{g.Next, g.Run} {
 			if spec == nil {
 				continue
@@ -166,11 +166,82 @@ func (w *storm) hold() {
 	w.quotas()
 }
 
+// stands: the last wish for a power that was taken is the one that is kept, at every
+// moment, unless a guest has shut itself down since or something holds it. A wish is
+// written down here right behind its answer; so what differs has to do so still when
+// time has passed.
+func (w *storm) stands(rows []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, line := range rows {
+		f := strings.Fields(line)
+		id, is := f[0], cloud.Power(f[3])
+		want, promised := w.power[id]
+		if !promised || f[2] == "0" || is == want || w.itself[id] || w.shut[id] && is == cloud.PowerOff {
+			delete(w.odd, id)
+			continue
+		}
+		if since, odd := w.odd[id]; !odd {
+			w.odd[id] = time.Now()
+		} else if time.Since(since) > 0 && !w.broken["the last wish stands"] {
+			w.broken["the last wish stands"] = true
+			w.t.Errorf("the last wish stands: %s: %s was asked for, and %s is kept", id, want, is)
+		}
+	}
+}
+
+// orphans: what is on the host is some row's, at every moment. A row goes when
+// nothing of it is seen any more. That can be between the two looks here, so what
+// seems to be left is looked for once more.
+func (w *storm) orphans(seen sim.Inventory, instances map[string]bool) {
+	rows := map[string]bool{}
+	for _, line := range w.rows(`SELECT 'volume ' || id FROM volume WHERE gone_at IS NULL
+		UNION ALL SELECT 'image ' || id FROM image WHERE gone_at IS NULL
+		UNION ALL SELECT 'port ' || mac || ' ' || network_id FROM port WHERE deleted_at IS NULL AND instance_id IS NOT NULL
+		UNION ALL SELECT 'network ' || id FROM network WHERE gone_at IS NULL`) {
+		rows[line] = true
+	}
+	for id := range instances {
+		if instances[id] {
+			rows["guest "+id], rows["NVRAM "+id], rows["seed "+id] = true, true, true
+		}
+	}
+	for _, what := range things(seen) {
+		if !rows[what] && slices.Contains(things(w.host.Inventory()), what) {
+			kind, id, _ := strings.Cut(what, " ")
+			w.broke("no orphan "+kind, "%s", id)
+		}
+	}
+}
+
+// things are all that is on a host, each as its kind and its id.
+func things(seen sim.Inventory) (all []string) {
+	for id := range seen.Guests {
+		all = append(all, "guest "+id)
+	}
+	for _, id := range seen.NVRAM {
+		all = append(all, "NVRAM "+id)
+	}
+	for key := range seen.Disks {
+		all = append(all, string(key.Kind)+" "+key.ID)
+	}
+	for network, ports := range seen.Ports {
+		all = append(all, "network "+network)
+		for mac := range ports {
+			all = append(all, "port "+mac+" "+network)
+		}
+	}
+	return all
+}
+
 // quotas: what is counted as used is the sum of what is there.
 func (w *storm) quotas() {
-	for _, tenant := range w.tenants {
+	for _, tenant := range w.rows(`SELECT id FROM tenant WHERE deleted_at IS NULL ORDER BY id`) {
 		used := map[cloud.Resource]string{}
 		all, err := w.db.Quotas(context.Background(), w.root, time.Now(), tenant)
+		if cloud.CodeOf(err) == cloud.CodeNotFound {
+			continue // deleted just now
+		}
 		w.must(err)
 		for _, q := range all {
 			used[q.Resource] = fmt.Sprint(q.Used)
@@ -178,10 +249,17 @@ func (w *storm) quotas() {
 		// The two are read one after the other, and tenants go on: what differs is
 		// asked for again.
 		want := func() string {
-			return w.rows(`SELECT count(*), coalesce(sum(vcpus), 0), coalesce(sum(memory_mib), 0) FROM instance WHERE tenant_id = ? AND gone_at IS NULL`, tenant)[0]
+			return w.rows(`SELECT count(*), coalesce(sum(vcpus), 0), coalesce(sum(memory_mib), 0),
+				(SELECT coalesce(sum(size_gib), 0) FROM volume WHERE tenant_id = ?1 AND gone_at IS NULL),
+				(SELECT count(*) FROM image WHERE tenant_id = ?1 AND gone_at IS NULL),
+				(SELECT count(*) FROM port WHERE tenant_id = ?1 AND deleted_at IS NULL)
+				FROM instance WHERE tenant_id = ?1 AND gone_at IS NULL`, tenant)[0]
 		}
 		is := func(used map[cloud.Resource]string) string {
-			return used[cloud.ResourceInstances] + " " + used[cloud.ResourceVCPUs] + " " + used[cloud.ResourceMemory]
+			return strings.Join([]string{
+				used[cloud.ResourceInstances], used[cloud.ResourceVCPUs], used[cloud.ResourceMemory],
+				used[cloud.ResourceDisk], used[cloud.ResourceImages], used[cloud.ResourcePorts],
+			}, " ")
 		}
 		if is(used) == want() {
 			continue
@@ -195,160 +273,5 @@ func (w *storm) quotas() {
 		if before == want() && is(used) != before {
 			w.broke("quota equals the sum", "%s: used %s, there are %s", tenant, is(used), before)
 		}
-	}
-}
-
-// calm ends the weather and gives lodged time to mend everything.
-func (w *storm) calm() {
-	w.proc.fuse.Store(0)
-	w.proc.refuse.Store(nil)
-	w.host.FailRate(0)
-	w.host.Away(false)
-	w.host.Down(false)
-	w.host.LoseEvents(false)
-	w.host.Mute(false)
-	w.host.SetFree(1 << 40)
-	w.clock.Lock()
-	w.clock.wall += time.Duration(float64(time.Since(w.clock.booted)) * w.clock.drift)
-	w.clock.drift = 0
-	w.clock.Unlock()
-	time.Sleep(40 * time.Minute)
-}
-
-// settled: wanted equals seen, for every instance.
-func (w *storm) settled() {
-	w.hold()
-	ctx, seen := context.Background(), w.host.Inventory()
-	all, _, err := w.db.Instances(ctx, w.root, cloud.Filter{}, cloud.Page{Limit: 500})
-	w.must(err)
-	there := map[string]bool{}
-	for _, i := range all {
-		there[i.ID] = true
-		w.checkInstance(i, seen.Guests[i.ID])
-	}
-	for id := range w.made {
-		if there[id] == w.removed[id] {
-			w.broke("what was promised has come true", "%s: deleted %v, listed %v", id, w.removed[id], there[id])
-		}
-	}
-	for id := range seen.Guests {
-		if !there[id] {
-			w.broke("no orphan guest", "%s", id)
-		}
-	}
-	for key := range seen.Disks {
-		if left := w.rows(`SELECT i.id FROM instance i LEFT JOIN attachment a ON a.instance_id = i.id WHERE i.gone_at IS NULL AND ? IN (i.id, a.volume_id)
-			UNION SELECT id FROM image WHERE gone_at IS NULL AND id = ?`, key.ID, key.ID); len(left) == 0 {
-			w.broke("no orphan disk", "%s %s", key.Kind, key.ID)
-		}
-	}
-	for network, ports := range seen.Ports {
-		for mac := range ports {
-			if len(w.rows(`SELECT 1 FROM port WHERE deleted_at IS NULL AND mac = ? AND network_id = ?`, mac, network)) == 0 {
-				w.broke("no orphan lease", "%s in %s", mac, network)
-			}
-		}
-	}
-	if running := w.rows(`SELECT o.kind, o.subject_id, i.problem_code FROM operation o LEFT JOIN instance i ON i.id = o.subject_id WHERE o.state = 'running'`); len(running) > 0 {
-		for _, line := range running {
-			if !strings.HasSuffix(line, string(cloud.CodeDiskMissing)) {
-				w.broke("every operation has ended", "%s", line)
-			}
-		}
-	}
-}
-
-// checkInstance: what is wanted of one instance is what its guest is, and what
-// is counted.
-func (w *storm) checkInstance(i cloud.Instance, g sim.Resident) {
-	if w.hurt[i.ID] != "" && i.Problem != nil && i.Problem.Code == cloud.CodeDiskMissing {
-		return // only a person can help
-	}
-	asleep := i.Power == cloud.PowerOff && i.State == cloud.StateSleeping // saved by hand: as off as one that is stopped
-	if want := w.power[i.ID]; want != i.Power && !w.itself[i.ID] {
-		w.broke("the last wish stands", "%s: %s was asked for, and %s is kept", i.ID, want, i.Power)
-	}
-	if !i.Settled() || string(i.State) != string(i.Power) && !asleep || i.Problem != nil {
-		w.broke("wanted equals seen", "%s %s: wanted %s, seen %s task %q, generation %d of %d, problem %+v", i.ID, i.Name, i.Power, i.State, i.Task, i.ObservedGeneration, i.Generation, i.Problem)
-		return
-	}
-	if (g.Run != nil) != (i.Power == cloud.PowerOn) || g.Next == nil {
-		w.broke("wanted equals seen", "%s is wanted %s; the host has a run: %v, a definition: %v", i.ID, i.Power, g.Run != nil, g.Next != nil)
-		return
-	}
-	if g.Next.VCPUs != i.VCPUs || g.Next.MemoryMiB != i.MemoryMiB || len(g.Next.NICs) != 1 || len(g.Next.Disks) != 2 {
-		w.broke("the definition is the wanted one", "%s: %d vCPUs and %d MiB are wanted, %+v is defined", i.ID, i.VCPUs, i.MemoryMiB, *g.Next)
-	}
-	size := cloud.Size{VCPUs: i.VCPUs, MemoryMiB: i.MemoryMiB, DiskGiB: i.DiskGiB}
-	if g.Run != nil {
-		size.VCPUs, size.MemoryMiB = g.Run.VCPUs, g.Run.MemoryMiB
-	}
-	want := map[string]int64{}
-	for _, r := range cloud.Readings(i.State, size, true) {
-		want[r.Slot+" "+string(r.Meter)] = r.Amount
-	}
-	ivs, err := w.db.UsageIntervals(context.Background(), w.root, cloud.UsageFilter{InstanceID: i.ID})
-	w.must(err)
-	got := map[string]int64{}
-	for _, iv := range ivs {
-		if iv.EndedAt.IsZero() {
-			got[iv.Slot+" "+string(iv.Meter)] = iv.Amount
-			if iv.State != i.State {
-				w.broke("what is seen is counted", "%s is %s, and its %s is counted as %s", i.ID, i.State, iv.Slot, iv.State)
-			}
-		}
-	}
-	if !maps.Equal(got, want) {
-		w.broke("what is seen is counted", "%s: %v are counted, want %v", i.ID, got, want)
-	}
-}
-
-// empty deletes everything: nothing of it may be left, but what is not lodge's.
-func (w *storm) empty() {
-	ctx := context.Background()
-	all, _, err := w.db.Instances(ctx, w.root, cloud.Filter{}, cloud.Page{Limit: 500})
-	w.must(err)
-	for _, i := range all {
-		_, err := w.db.DeleteInstance(ctx, w.root, w.now(), i.ID)
-		w.must(err)
-	}
-	time.Sleep(15 * time.Minute)
-	w.hold()
-	seen := w.host.Inventory()
-	var ports, leases int
-	for id := range seen.Ports {
-		ports, leases = ports+len(seen.Ports[id]), leases+len(seen.Leases[id])
-	}
-	if len(seen.Guests) != 0 || len(seen.Disks) != 1 || len(seen.Ports) != 0 || ports != 0 || leases != 0 {
-		w.broke("nothing is left", "%d guests, %d disks beside the image, %d networks, %d ports, %d leases", len(seen.Guests), len(seen.Disks)-1, len(seen.Ports), ports, leases)
-	}
-	if !slices.Equal(seen.Foreign, []string{foreigner}) {
-		w.broke("what is not lodge's is not touched", "%v", seen.Foreign)
-	}
-	for name, query := range map[string]string{
-		"no instance":                     `SELECT id, state, problem_code FROM instance WHERE gone_at IS NULL`,
-		"no volume":                       `SELECT id FROM volume WHERE gone_at IS NULL`,
-		"no port":                         `SELECT id FROM port WHERE deleted_at IS NULL AND instance_id IS NOT NULL`,
-		"no operation that runs":          `SELECT id, kind FROM operation WHERE state = 'running'`,
-		"no row that nothing ever closes": `SELECT seq, resource_id FROM usage_interval WHERE ended_at IS NULL AND meter <> 'image'`,
-	} {
-		if left := w.rows(query); len(left) > 0 {
-			w.broke(name+" is left", "%v", left)
-		}
-	}
-}
-
-// audit: the ledger is sound, and counts no instance twice at any moment.
-func (w *storm) audit() {
-	var report meter.Report
-	w.must(w.db.ReadLedger(context.Background(), func(l cloud.Ledger) (err error) { report, err = meter.Verify(l); return err }))
-	for _, f := range report.Findings {
-		w.broke("the ledger verifies", "%s %s %d: %s", f.Check, f.Table, f.Row, f.Message)
-	}
-	if bad := w.rows("PRAGMA integrity_check"); !slices.Equal(bad, []string{"ok"}) {
-		w.broke("the file is sound", "%v", bad)
-	}
-	if bad := w.rows("PRAGMA foreign_key_check"); len(bad) > 0 {
-		w.broke("the file is sound", "%v", bad)
 	}
 }

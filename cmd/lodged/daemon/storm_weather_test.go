@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -19,6 +22,7 @@ var deathly = []string{
 	"PowerGuest:reboot:after", "PowerGuest:reset:after", "PowerGuest:resume:after", "RemoveGuest:before", "RemoveGuest:after", "RemoveDisk:after",
 	"RemovePort:after", "RemoveNetwork:after", "LookGuests:after", "RecordInstance:before", "RecordInstance:after",
 	"RecordNetwork:before", "RecordNetwork:after", "RecordTraffic:before", "Heartbeat:before", "Heartbeat:after",
+	"ImportImage:before", "ImportImage:after", "RecordImage:before", "RecordImage:after", "RecordOrphans:before", "RecordOrphans:after",
 }
 
 // storms has the weather go on until over.
@@ -41,7 +45,7 @@ func (w *storm) even() bool { return w.rand.IntN(2) == 0 }
 
 // weather is one thing that goes wrong, or gets better.
 func (w *storm) weather() {
-	switch w.rand.IntN(24) {
+	switch w.rand.IntN(28) {
 	case 0:
 		w.host.Down(w.even())
 	case 1:
@@ -82,6 +86,10 @@ func (w *storm) weather() {
 		w.api.Unlock()
 	case 21:
 		w.host.Mute(w.even())
+	case 22:
+		w.occupy()
+	case 23:
+		w.offline.Store(w.even())
 	default:
 		w.guest()
 	}
@@ -92,6 +100,20 @@ func (w *storm) refuse(err error) {
 	p.refuse.Store(&refusal{err})
 	time.Sleep(w.upTo(20 * time.Second))
 	p.refuse.Store(nil)
+}
+
+// occupy has another process hold the database file for longer than lodged waits.
+func (w *storm) occupy() {
+	other, err := sql.Open("sqlite3", "file:"+w.file()+"?_txlock=immediate&_busy_timeout=5000")
+	w.must(err)
+	defer func() { w.must(other.Close()) }()
+	tx, err := other.Begin()
+	w.must(err)
+	w.busy.Store(true)
+	time.Sleep(w.upTo(15 * time.Second))
+	w.must(tx.Rollback())
+	time.Sleep(time.Second) // what was tried before is answered by then
+	w.busy.Store(false)
 }
 
 // some is the id of a guest, or "".
@@ -113,12 +135,19 @@ func (w *storm) some() string {
 // guest is what a guest does by itself.
 func (w *storm) guest() {
 	id := w.some()
-	switch w.rand.IntN(5) {
+	switch w.rand.IntN(7) {
 	case 0:
 		w.host.Crash(id)
-	case 1:
-		w.apart(w.itself, id)
-		w.host.PowerOffInside(id)
+	case 1, 5, 6:
+		w.mu.Lock()
+		was := w.shut[id]
+		w.shut[id], w.latest = true, id // before lodge hears of it
+		w.mu.Unlock()
+		if !was && !w.host.PowerOffInside(id) {
+			w.mu.Lock()
+			delete(w.shut, id)
+			w.mu.Unlock()
+		}
 	case 2:
 		w.host.Pause(id, w.even())
 	case 3:
@@ -132,7 +161,7 @@ func (w *storm) guest() {
 func (w *storm) hand() {
 	id := w.some()
 	w.apart(w.edited, id)
-	switch w.rand.IntN(9) {
+	switch w.rand.IntN(11) {
 	case 0, 1:
 		w.host.DestroyByHand(id)
 	case 2:
@@ -160,6 +189,12 @@ func (w *storm) hand() {
 		}
 	case 8:
 		w.deleteRoot(id)
+	case 9:
+		if nets := w.nets(); len(nets) > 0 {
+			w.host.UndefineNetwork(nets[w.rand.IntN(len(nets))])
+		}
+	case 10:
+		w.deleteImage()
 	}
 }
 
@@ -167,7 +202,20 @@ func (w *storm) nets() (ids []string) {
 	for id := range w.host.Inventory().Ports {
 		ids = append(ids, id)
 	}
+	slices.Sort(ids)
 	return ids
+}
+
+// deleteImage deletes the file of a tenant's image: what is based on it can only
+// be helped by a person.
+func (w *storm) deleteImage() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.images) == 0 {
+		return
+	}
+	id := smallest(slices.Collect(maps.Keys(w.images)), w.rand.IntN(len(w.images)))
+	w.lost[id] = w.host.DeleteDisk(cloud.DiskImage, id) || w.lost[id]
 }
 
 // deleteRoot deletes the root disk of an instance, once it is known to be there:
