@@ -125,6 +125,8 @@ func (c *chaos) look() {
 	slices.Sort(there)
 	c.same("one owner of a disk and no orphan disk", files, there)
 
+	c.ofGuests(there, promised)
+
 	// Leases: what the networks would hand out.
 	var leases []string
 	for _, name := range strings.Fields(c.virsh("net-list", "--all", "--name")) {
@@ -160,6 +162,48 @@ func (c *chaos) look() {
 		}
 		c.same("quota equals the sum", ask(`SELECT count(*) || ' ' || COALESCE(sum(vcpus), 0) || ' ' || COALESCE(sum(memory_mib), 0) FROM instance WHERE gone_at IS NULL AND tenant_id = ?`, tenant),
 			[]string{used["instances"] + " " + used["vcpus"] + " " + used["memory_mib"]})
+	}
+}
+
+// ofGuests looks for what is beside a guest: its seed has its key, its NVRAM is
+// there once it has run, and none is there of a guest that is gone; nor are a
+// console's log or saved memory.
+func (c *chaos) ofGuests(disks, promised []string) {
+	key := strings.Fields(c.pub())[1]
+	for _, id := range promised {
+		seed, err := os.ReadFile(filepath.Join(c.dir, "disks", "seed-"+id+".img"))
+		if err != nil || !strings.Contains(string(seed), id) || !strings.Contains(string(seed), key) {
+			c.t.Errorf("a seed has its instance's keys: %s, %v", id, err)
+		}
+	}
+	for _, d := range disks {
+		if strings.HasPrefix(d, ".") {
+			c.t.Errorf("no half-made disk: %s", d)
+		}
+	}
+	for _, pattern := range []string{"/var/lib/libvirt/qemu/nvram/*", "/var/lib/libvirt/qemu/save/*", "/var/lib/libvirt/qemu/snapshot/*", filepath.Join(c.dir, "console", "*")} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		var seen []string
+		for _, f := range files {
+			known := slices.IndexFunc(promised, func(id string) bool { return strings.Contains(filepath.Base(f), id) })
+			if known < 0 {
+				c.t.Errorf("no orphan of a guest: %s", f)
+				continue
+			}
+			seen = append(seen, promised[known])
+		}
+		if !strings.Contains(pattern, "nvram") {
+			continue
+		}
+		for _, id := range promised {
+			switch there := slices.Contains(seen, id); {
+			case there && !c.uefi[id], !there && c.uefi[id] && c.power[id] == "running":
+				c.t.Errorf("a UEFI guest that runs has its NVRAM, and no other: %s, UEFI %v, NVRAM %v", id, c.uefi[id], there)
+			}
+		}
 	}
 }
 

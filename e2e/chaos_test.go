@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,9 +33,10 @@ var points = []string{
 	"RecordTraffic:before", "Heartbeat:before", "Heartbeat:after", "RecordHostProblem:after",
 }
 
-// Whatever the moment: lodged is killed while two tenants make, change and delete
-// up to 30 instances, half of the times at a random moment and half of them at a
-// named step. Then everything that was promised is there, everything that is there
+// Whatever the moment: lodged is ended while two tenants make, change and delete
+// up to 30 instances, some with UEFI: half of the times it is killed at a named step,
+// a quarter at a random moment, and a quarter it is stopped in order, or killed while
+// it stops. Then everything that was promised is there, everything that is there
 // was promised, and all is read by other eyes than lodge's: virsh, the file
 // systems, and the database file.
 //
@@ -56,17 +59,17 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	l.program = "failpoint/lodged"
 	l.start()
 	l.halting()
-	c := &chaos{lab: l, t: t, rand: rand.New(rand.NewPCG(seed, 1)), most: 30, made: map[string]string{}, removed: map[string]bool{}, power: map[string]string{}, points: map[string]int{}}
+	c := &chaos{lab: l, t: t, rand: rand.New(rand.NewPCG(seed, 1)), most: 30, made: map[string]string{}, removed: map[string]bool{}, power: map[string]string{}, herd: map[string]string{}, uefi: map[string]bool{}, points: map[string]int{}}
 	c.tenants = []string{"default", "acme"}
 	l.lodge("tenant", "create", "acme")
 
 	var people sync.WaitGroup
 	for n := range c.tenants {
-		r := rand.New(rand.NewPCG(seed, uint64(10+n)))
-		for range 2 {
+		for k := range 2 {
+			r := rand.New(rand.NewPCG(seed, uint64(10+2*n+k)))
 			people.Go(func() {
 				for !c.over.Load() {
-					c.act(r, n)
+					c.act(r, n, fmt.Sprintf("p%d%d", n, k))
 					time.Sleep(time.Duration(r.Int64N(int64(300 * time.Millisecond))))
 				}
 			})
@@ -77,6 +80,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	c.over.Store(true)
 	people.Wait()
+	steps := 0
+	for _, n := range c.points {
+		steps += n
+	}
+	t.Logf("%d deaths at a step, %d at a random moment, %d while it stopped, %d stops in order", steps, c.random, c.cut, c.orderly)
 	t.Logf("%d requests taken, %d instances promised, %d of their deletions; ended by itself at %v", c.taken.Load(), len(c.made), len(c.removed), c.points)
 	c.calm()
 	c.look()
@@ -103,8 +111,12 @@ type chaos struct {
 	made    map[string]string // promised instances -> tenant
 	removed map[string]bool
 	power   map[string]string // the last wish that was taken
+	herd    map[string]string // instances that one person alone changes, together -> who
+	uefi    map[string]bool
 	points  map[string]int
 	n       int
+
+	random, cut, orderly int // ends of lodged
 }
 
 // halting imports an image that does nothing: its boot sector halts the CPU. So
@@ -119,6 +131,7 @@ func (l *lab) halting() {
 		l.t.Fatal(err)
 	}
 	l.lodge("image", "import", path, "--name", "halt", "--public", "--default")
+	l.lodge("image", "import", path, "--name", "halt-uefi", "--public", "--firmware", "uefi")
 }
 
 // kill has one lodged die and another one start.
@@ -127,11 +140,11 @@ func (c *chaos) kill(n int) {
 	if n%2 == 1 {
 		point = points[c.rand.IntN(len(points))]
 	}
+	c.end(n) // of one that may have been told of a step it has not come to
 	c.env = nil
 	if point != "" {
 		c.env = []string{fmt.Sprintf("LODGE_FAILPOINT=%s#%d", point, 1+c.rand.IntN(2))}
 	}
-	c.lab.kill()
 	c.launch()
 	if point != "" {
 		select {
@@ -147,6 +160,28 @@ func (c *chaos) kill(n int) {
 		}
 	}
 	time.Sleep(time.Duration(c.rand.Int64N(int64(3 * time.Second))))
+}
+
+// end ends lodged, every fourth time in order; half of those are killed before they
+// are through.
+func (c *chaos) end(n int) {
+	if n%4 != 2 {
+		c.random++
+		c.lab.kill()
+		return
+	}
+	if c.rand.IntN(2) == 0 {
+		c.cut++
+		_ = c.daemon.Process.Signal(syscall.SIGTERM)
+		time.Sleep(time.Duration(c.rand.Int64N(int64(300 * time.Millisecond))))
+		c.lab.kill()
+		return
+	}
+	c.orderly++
+	c.lab.stop()
+	if code := c.daemon.ProcessState.ExitCode(); code != 0 && len(c.env) == 0 { // else it may have come to its step
+		c.t.Errorf("a stop in order: exit %d", code)
+	}
 }
 
 // ask sends a request and keeps at it until it is answered: a death of lodged is
@@ -195,33 +230,41 @@ func (c *chaos) ask(method, path string, body any) (int, map[string]any) {
 	}
 }
 
-// act is one thing that a tenant asks for.
-func (c *chaos) act(r *rand.Rand, n int) {
+// act is one thing that somebody of a tenant asks for.
+func (c *chaos) act(r *rand.Rand, n int, who string) {
 	tenant := c.tenants[n]
 	c.mu.Lock()
-	var mine []string
+	var mine, herd []string
+	there := 0
 	for id, of := range c.made {
 		if of == tenant && !c.removed[id] {
+			there++
+		}
+		switch {
+		case of != tenant || c.removed[id]:
+		case c.herd[id] == who:
+			herd = append(herd, id)
+		case c.herd[id] == "":
 			mine = append(mine, id)
 		}
 	}
 	c.n++
 	name := fmt.Sprintf("vm%d", c.n)
 	c.mu.Unlock()
-	if len(mine) == 0 || len(mine) < c.most/len(c.tenants) && r.IntN(2) == 0 {
-		power := map[bool]string{true: "running", false: "stopped"}[r.IntN(2) == 0]
-		status, i := c.ask("POST", "/v1/instances", map[string]any{"tenant": tenant, "name": name, "vcpus": 1, "memory_mib": 64, "disk_gib": 1, "power": power})
-		if status == http.StatusAccepted {
-			c.mu.Lock()
-			c.made[i["id"].(string)], c.power[i["id"].(string)] = tenant, power
-			c.mu.Unlock()
-		} else {
-			c.t.Errorf("create: %d %v", status, i)
-		}
+	if there == 0 || there < c.most/len(c.tenants) && r.IntN(2) == 0 {
+		c.add(r, tenant, name, who)
 		return
 	}
+	slices.Sort(mine) // the map has no order, and the seed decides
+	if len(herd) > 0 && (len(mine) == 0 || r.IntN(4) == 0) {
+		c.drive(r, tenant, who, herd)
+		return
+	}
+	if len(mine) == 0 {
+		return // all are others' herds
+	}
 	id := mine[r.IntN(len(mine))]
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0:
 		c.wish(id, "running", "start", nil)
 	case 1:
@@ -231,12 +274,72 @@ func (c *chaos) act(r *rand.Rand, n int) {
 	case 3:
 		c.ask("PATCH", "/v1/instances/"+id, map[string]any{"vcpus": 1 + r.IntN(2), "memory_mib": 64 + 32*r.IntN(3)})
 	case 4, 5:
-		c.mu.Lock()
-		c.removed[id] = true // from now on nobody else asks for anything of it
-		c.mu.Unlock()
-		if status, out := c.ask("DELETE", "/v1/instances/"+id, nil); status != http.StatusAccepted && status != http.StatusNotFound {
-			c.t.Errorf("delete: %d %v", status, out)
-		}
+		c.remove(id)
+	case 6:
+		c.ask("PATCH", "/v1/instances/"+id, map[string]any{"name": name, "labels": map[string]any{"seen": "yes"}})
+	case 7:
+		c.ask("GET", "/v1/instances/"+id+"/console-log", nil)
+	}
+}
+
+func (c *chaos) add(r *rand.Rand, tenant, name, who string) {
+	power := map[bool]string{true: "running", false: "stopped"}[r.IntN(2) == 0]
+	body := map[string]any{"tenant": tenant, "name": name, "vcpus": 1, "memory_mib": 64, "disk_gib": 1, "power": power, "ssh_keys": []string{c.pub()}}
+	kind := r.IntN(20)
+	switch kind {
+	case 0: // its firmware does not halt: not many
+		body["image"] = "halt-uefi"
+	case 1, 2, 3, 4, 5:
+		body["labels"] = map[string]any{"herd": who}
+	}
+	status, i := c.ask("POST", "/v1/instances", body)
+	if i["code"] == "insufficient_capacity" { // what is deleted counts until it is gone
+		time.Sleep(time.Second)
+		return
+	}
+	if status != http.StatusAccepted {
+		c.t.Errorf("create: %d %v", status, i)
+		return
+	}
+	id := i["id"].(string)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made[id], c.power[id], c.uefi[id] = tenant, power, kind == 0
+	if body["labels"] != nil {
+		c.herd[id] = who
+	}
+}
+
+// drive starts or stops all of one person's herd in one request, or removes one.
+func (c *chaos) drive(r *rand.Rand, tenant, who string, herd []string) {
+	slices.Sort(herd)
+	do := r.IntN(5)
+	if do == 0 || r.IntN(5) < len(herd)-3 { // not many: each holds a place
+		c.remove(herd[r.IntN(len(herd))])
+		return
+	}
+	path, power, body := "/v1/instances/start", "running", map[string]any{}
+	if do > 2 {
+		path, power, body = "/v1/instances/stop", "stopped", map[string]any{"force": true}
+	}
+	status, out := c.ask("POST", path+"?tenant="+tenant+"&label=herd%3D"+who, body)
+	if status != http.StatusAccepted || out["skipped"] != nil && len(out["skipped"].([]any)) > 0 {
+		c.t.Errorf("%s: %d %v", path, status, out)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range herd {
+		c.power[id] = power
+	}
+}
+
+func (c *chaos) remove(id string) {
+	c.mu.Lock()
+	c.removed[id] = true // from now on nobody else asks for anything of it
+	c.mu.Unlock()
+	if status, out := c.ask("DELETE", "/v1/instances/"+id, nil); status != http.StatusAccepted && status != http.StatusNotFound {
+		c.t.Errorf("delete: %d %v", status, out)
 	}
 }
 

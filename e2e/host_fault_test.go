@@ -22,7 +22,7 @@ import (
 func TestFaultsOfTheHost(t *testing.T) {
 	l := newLab(t, "--vcpu-overcommit", "64", "--sweep", "2s")
 	l.halting()
-	h := &hostFaults{chaos: chaos{lab: l, t: t, most: 12, tenants: []string{"default"}, made: map[string]string{}, removed: map[string]bool{}, power: map[string]string{}, points: map[string]int{}}}
+	h := &hostFaults{chaos: chaos{lab: l, t: t, most: 12, tenants: []string{"default"}, made: map[string]string{}, removed: map[string]bool{}, power: map[string]string{}, herd: map[string]string{}, uefi: map[string]bool{}, points: map[string]int{}}}
 	for _, c := range []struct {
 		name string
 		test func()
@@ -59,7 +59,7 @@ func (h *hostFaults) libvirtdKilled() {
 		r := rand.New(rand.NewPCG(seed, uint64(10+n)))
 		people.Go(func() {
 			for !h.over.Load() {
-				h.act(r, 0)
+				h.act(r, 0, fmt.Sprint("p", n))
 				time.Sleep(time.Duration(r.Int64N(int64(200 * time.Millisecond))))
 			}
 		})

@@ -179,7 +179,7 @@ func (l *lab) clear() {
 		return
 	default:
 	}
-	for _, i := range l.list("/v1/instances") {
+	for _, i := range l.list("/v1/instances?limit=500") {
 		l.call("DELETE", "/v1/instances/"+i["id"].(string), nil)
 	}
 	l.eventually(2*time.Minute, "all instances are gone", func() bool { return len(l.list("/v1/instances")) == 0 })
