@@ -116,6 +116,10 @@ func (p *person) change(ctx context.Context, now time.Time, i cloud.Instance) (e
 	case 11:
 		_, err = w.host.ConsoleLog(ctx, i.ID, 1000)
 	case 12, 13:
+		if r.IntN(3) == 0 { // an operator has the same idea
+			w.apart(w.edited, i.ID)
+			w.host.UndefineByHand(i.ID)
+		}
 		if _, err = w.db.DeleteInstance(ctx, p.c, now, i.ID); err == nil {
 			w.apart(w.removed, i.ID)
 		}
@@ -182,7 +186,7 @@ func (p *person) create(ctx context.Context, now time.Time) error {
 		VCPUs: 1 + r.IntN(4), MemoryMiB: 256 << r.IntN(4), Stopped: r.IntN(5) == 0, SSHKeys: []string{"ssh-ed25519 " + named(r)},
 	}
 	switch r.IntN(6) {
-	case 0:
+	case 0, 3, 4:
 		n.Image = "uefi"
 	case 1:
 		if len(p.images) > 0 {

@@ -174,7 +174,8 @@ func aStorm(t *testing.T, seed uint64) {
 	w.settled()
 	w.empty()
 	w.audit()
-	t.Logf("%d acts, %d deaths of lodged, %d checks, %d instances", w.acts.Load(), w.kills.Load(), w.checks.Load(), len(w.made))
+	t.Logf("%d acts, %d deaths of lodged, %d checks, %d instances, %s with UEFI", w.acts.Load(), w.kills.Load(), w.checks.Load(), len(w.made),
+		w.rows(`SELECT count(*) FROM instance WHERE firmware = 'uefi'`)[0])
 }
 
 func (w *storm) must(err error) {
