@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lodge/cloud"
 	"lodge/storage"
 )
@@ -219,5 +221,45 @@ func TestAVolumeIsMadeWithoutOpeningTheImageBelow(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// The service has capabilities that whatever it starts gets too: qemu-img does not.
+func TestQemuImgHasNoCapabilitiesOfLodged(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to have capabilities that could be handed down")
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	fakeQemuImg(t, "grep -E '^(CapInh|CapAmb|NoNewPrivs):' /proc/self/status >"+out)
+	// A thread as systemd makes the service: what it starts gets these.
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its capabilities
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var sets [2]unix.CapUserData
+		err := unix.Capget(&head, &sets[0])
+		sets[0].Inheritable = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_DAC_READ_SEARCH
+		if err == nil {
+			err = unix.Capset(&head, &sets[0])
+		}
+		for _, c := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_READ_SEARCH} {
+			if err == nil {
+				err = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0)
+			}
+		}
+		if err == nil {
+			err = storage.QemuImg(context.Background())
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(strings.Fields(string(b)), " "), "CapInh: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1"; got != want {
+		t.Errorf("it has %s", got)
 	}
 }
