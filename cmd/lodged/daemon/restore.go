@@ -39,7 +39,8 @@ type Origin struct {
 
 // Restore puts a backup into the data dir. No lodged may run there. The backup is
 // checked whole before anything is touched, and what was there before is moved
-// aside and never removed. Killed at any moment it can be run again.
+// aside and never removed. What is put there belongs to whom the data dir does.
+// Killed at any moment it can be run again.
 func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restored, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return r, fmt.Errorf("make the data dir: %w", err)
@@ -84,6 +85,9 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 		}
 	}
 	if err := putInPlace(cfg, work, backup.Database, aside, &r); err != nil {
+		return r, err
+	}
+	if err := handOver(cfg, r.Files); err != nil {
 		return r, err
 	}
 	if err := errors.Join(syncFolder(cfg.DataDir), os.Remove(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
