@@ -63,7 +63,8 @@ func lay(t *testing.T, path string, change func(string) string) {
 	})
 }
 
-// newOwnLab starts lodged as the service does: the user lodge with the unit's capabilities.
+// newOwnLab starts lodged as the service does: the user lodge with the unit's
+// capabilities. But for its umask: what is private is made so and not by chance.
 func newOwnLab(t *testing.T, flags ...string) *lab {
 	t.Helper()
 	account(t)
@@ -82,7 +83,7 @@ func newOwnLab(t *testing.T, flags ...string) *lab {
 	if out, err := exec.Command("bash", "-c", `. ../scripts/lib/account.sh && account_dirs "$0"`, dir).CombinedOutput(); err != nil {
 		t.Fatalf("account_dirs: %v\n%s", err, out)
 	}
-	return newLabAs(t, dir, []string{as}, flags...)
+	return newLabAs(t, dir, []string{as, "sh", "-c", `umask 0; exec "$0" "$@"`}, flags...)
 }
 
 // status reads one line of /proc/PID/status.

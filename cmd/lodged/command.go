@@ -168,7 +168,8 @@ func (f *flags) daemon() (daemon.Config, error) {
 	if err := f.paths(); err != nil {
 		return daemon.Config{}, err
 	}
-	for flag, path := range map[string]string{"--tls-key": f.tlsKey, "--usage-sink-token-file": f.sinkToken, "--oidc-client-secret-file": f.oidc.secretFile} {
+	for flag, path := range map[string]string{"--tls-key": f.tlsKey, "--usage-sink-token-file": f.sinkToken, "--oidc-client-secret-file": f.oidc.secretFile,
+		"--backup-s3-credentials": f.backup.credentials} {
 		if err := daemon.CheckSecret(path); err != nil {
 			return daemon.Config{}, fmt.Errorf("%s: %w", flag, err)
 		}
@@ -196,7 +197,7 @@ func (f *flags) daemon() (daemon.Config, error) {
 		RateLimit: f.rateLimit, RateBurst: f.rateBurst, Origins: f.origins,
 		DataDir: f.dataDir, Socket: f.socket, Sim: f.sim, LibvirtURI: f.libvirtURI, Accel: f.accel,
 		Workers: f.workers, SweepEvery: f.sweep, Version: version, Commit: commit,
-		Now: time.Now, Clocks: daemon.ReadClocks, NewID: uuid.NewString, Log: log, Out: os.Stdout,
+		Now: time.Now, Clocks: daemon.ReadClocks, NewID: uuid.NewString, Log: log, Out: os.Stdout, OutIsKept: journal(os.Stdout, os.Getenv("JOURNAL_STREAM")),
 		TrustClock: f.trustClock,
 		Listen:     f.listen, PlainHTTP: f.plainHTTP,
 		MetricsListen: f.metricsListen, MetricsOpen: f.metricsOpen, OTLPEndpoint: f.otlpEndpoint,

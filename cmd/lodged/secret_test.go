@@ -16,6 +16,7 @@ func TestASecretThatEverybodyReadsIsRefused(t *testing.T) {
 	}{
 		{"--oidc-client-secret-file", []string{"--oidc-issuer", "https://id.example.org", "--oidc-client-id", "lodge"}},
 		{"--usage-sink-token-file", []string{"--usage-sink", "https://sink.example.org/"}},
+		{"--backup-s3-credentials", []string{"--backup-to", "s3:https://s3.example.org/backups"}},
 		{"--tls-key", []string{"--tls-cert", filepath.Join(dir, "cert.pem"), "--listen", "127.0.0.1:0"}},
 	} {
 		for _, mode := range []os.FileMode{0o644, 0o604, 0o602, 0o601, 0o640, 0o600, 0o400} {

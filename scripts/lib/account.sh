@@ -26,11 +26,11 @@ account_up() {
 account_dirs() {
 	local data=$1
 	install -d -o "$account" -g "$account" -m 0711 "$data"
-	find "$data" -xdev -user root -not -path "$data/quickstart*" -exec chown --no-dereference "$account:$account" {} +
+	find "$data" -xdev -user root -not -path "$data/quickstart*" -execdir chown --no-dereference "$account:$account" {} +
 	# dnsmasq may read there, by its AppArmor profile, and lodged adds its fixed leases. Sticky, so
 	# that it changes nobody else's files.
 	install -d -o root -g "$account" -m 1775 /var/lib/libvirt/dnsmasq
 	[ "$data" != /var/lib/lodge ] || install -d -o "$account" -g "$account" -m 0755 /run/lodge
 	local mine=/var/lib/libvirt/dnsmasq
-	find "$mine" -maxdepth 1 -name 'lodge-*.ports*' -user root -exec chown --no-dereference "$account:$account" {} +
+	find "$mine" -maxdepth 1 -name 'lodge-*.ports*' -user root -execdir chown --no-dereference "$account:$account" {} +
 }

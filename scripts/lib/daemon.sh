@@ -31,6 +31,8 @@ daemon_start() {
 		daemon_stop
 	fi
 	mkdir -p "$(dirname "$LODGE_DAEMON_LOG")"
+	# The first operator's password is said in it.
+	touch "$LODGE_DAEMON_LOG" && chmod 600 "$LODGE_DAEMON_LOG"
 	# Nothing of the caller is kept: not its terminal, not its stdout.
 	setsid ${daemon_as:+"$daemon_as"} "$bin" "$@" </dev/null >>"$LODGE_DAEMON_LOG" 2>&1 &
 	echo $! >"$LODGE_DAEMON_PID"

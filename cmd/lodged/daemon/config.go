@@ -70,6 +70,8 @@ type Config struct {
 	NewID      func() string
 	Log        *slog.Logger
 	Out        io.Writer // what is said once and is for no log
+	// OutIsKept: Out is a log all the same, as systemd's journal; no secret goes there.
+	OutIsKept bool
 }
 
 // database is the path of the database. A pretend host has one of another name,

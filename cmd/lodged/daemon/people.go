@@ -52,6 +52,9 @@ func (d *Daemon) welcome(ctx context.Context) error {
 		return err
 	}
 	password := rand.Text()
+	if d.cfg.OutIsKept {
+		password = "" // whoever reads the log would have it
+	}
 	n := cloud.NewUser{ID: d.cfg.NewID(), Name: firstOperator, Operator: true}
 	if _, err := d.accounts.CreateUser(ctx, start, d.cfg.Now(), n, password); err != nil {
 		return fmt.Errorf("make the first operator: %w", err)
@@ -63,8 +66,12 @@ func (d *Daemon) welcome(ctx context.Context) error {
 			print = "\n  fingerprint  " + sum
 		}
 	}
+	shown := password
+	if shown == "" {
+		shown = "none yet, as this is kept in a log; set one: lodge user password " + firstOperator
+	}
 	fmt.Fprintf(d.cfg.Out, "The first operator, shown this once:\n  address      %s://%s%s\n  user         %s\n  password     %s\nLog in with: lodge login %s://%s --user %s\n",
-		scheme, d.tcp.Addr(), print, firstOperator, password, scheme, d.tcp.Addr(), firstOperator)
+		scheme, d.tcp.Addr(), print, firstOperator, shown, scheme, d.tcp.Addr(), firstOperator)
 	return nil
 }
 
