@@ -102,16 +102,24 @@ func (b *book) write(id string, ports map[string]cloud.PortSpec) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return fmt.Errorf("write the fixed leases: %w", err)
 	}
-	if err := os.WriteFile(part, text.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write the fixed leases: %w", err)
-	}
-	if err := os.Chmod(part, 0o644); err != nil { // dnsmasq is not root; the umask may forbid it
+	if err := writeOwn(part, text.Bytes()); err != nil {
 		return fmt.Errorf("write the fixed leases: %w", err)
 	}
 	if err := os.Rename(part, b.path(id)); err != nil {
 		return fmt.Errorf("write the fixed leases: %w", err)
 	}
 	return nil
+}
+
+// writeOwn writes a file that dnsmasq, which is not root, may read whatever the
+// umask. The folder is not lodge's alone: a link that somebody put there is refused.
+func writeOwn(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Chmod(0o644), f.Close())
 }
 
 // remove throws a book away.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 
 	"lodge/cloud"
@@ -98,5 +99,38 @@ func TestAPortThatWouldSayMoreToDnsmasqIsRefused(t *testing.T) {
 		if err != nil || p.MAC != "52:54:00:00:00:0a" {
 			t.Errorf("%q: %+v, %v", name, p, err)
 		}
+	}
+}
+
+// The folder of the books is libvirt's too: no link leads lodge to another file, and
+// dnsmasq reads what lodge wrote under whatever umask.
+func TestABookIsWrittenThroughNoLink(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	b := &book{dir: t.TempDir(), pidDir: t.TempDir()}
+	add := func() error {
+		_, err := b.change("x", func(ports map[string]cloud.PortSpec) bool {
+			put(ports, cloud.PortSpec{MAC: fmt.Sprintf("52:54:00:00:00:%02x", len(ports)), Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(10 + len(ports))})})
+			return true
+		})
+		return err
+	}
+	if err := add(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(b.path("x")); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("%v, %v", info, err)
+	}
+	other := t.TempDir() + "/lodge.db"
+	if err := os.WriteFile(other, []byte("rows"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, b.path("x")+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(); err == nil {
+		t.Error("a link was followed")
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "rows" {
+		t.Errorf("%q, %v", text, err)
 	}
 }

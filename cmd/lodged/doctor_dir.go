@@ -170,6 +170,10 @@ func judgeDataDir(d dirFacts) finding {
 		}
 		return fail(fmt.Sprintf("Nothing can be written in %s.", d.existing), "Make it writable or choose another --data-dir.")
 	}
+	if n := len(d.steps); d.exists && n > 0 && d.steps[n-1].mode&0o002 != 0 {
+		return warn(fmt.Sprintf("Everybody on this machine may put other files in place of lodge's in %s (mode %04o).", d.path, d.steps[n-1].mode),
+			fmt.Sprintf("Run `chmod 711 %s`, and look whether its files are those that lodged made.", d.path))
+	}
 	if !d.exists {
 		return ok("The data dir %s is not there yet and will be made.", d.path)
 	}

@@ -88,6 +88,8 @@ func TestDataDirIsJudged(t *testing.T) {
 		{"in a home, for the sim", with(home, func(d *dirFacts) { d.qemu = nil }), levelOK, ""},
 		{"access list", with(acl, nil), levelOK, ""},
 		{"by group", with(group, nil), levelOK, ""},
+		{"everybody's", with([]step{{"/", 0o755, 0, 0, false}, {"/d", 0o777, 0, 0, false}}, nil), levelWarn, "chmod 711 /d"},
+		{"below everybody's", with([]step{{"/tmp", 0o777, 0, 0, false}, {"/d", 0o711, 0, 0, false}}, nil), levelOK, "/d"},
 		{"a file", with(lib, func(d *dirFacts) { d.isDir = false }), levelFail, "not a folder"},
 		{"read-only", with(lib, func(d *dirFacts) { d.writable = false }), levelFail, "Nothing can be written"},
 		{"a user looks", with(lib, func(d *dirFacts) { d.writable, d.root = false, false }), levelWarn, "sudo lodged doctor"},
