@@ -9,6 +9,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Group is the group whose members may use the operator's socket.
@@ -36,7 +38,10 @@ func listen(path string) (net.Listener, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("look at the socket: %w", err)
 	}
+	// Who connects before share has set the mode is served all the same.
+	old := unix.Umask(0o117)
 	l, err := net.Listen("unix", path)
+	unix.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("open the socket: %w", err)
 	}
