@@ -69,6 +69,10 @@ const (
 	// that nobody has read yet, in bytes. net/http takes 1 MiB, of thousands; an
 	// upload gets so much in each round trip.
 	receiveBuffer = 128 << 10
+	// introduction is how long a start waits for what the hypervisor says of the
+	// host: a libvirtd that systemd starts at the first call may look at every QEMU
+	// before it answers, and one that hangs never does.
+	introduction = 10 * time.Second
 )
 
 // Open takes the data dir, opens the parts in order and starts to listen.
@@ -201,7 +205,9 @@ func (d *Daemon) prepare(ctx context.Context, hostID string) error {
 // register writes down what this host is, as far as it is known: while the
 // hypervisor is away, what the kernel says.
 func (d *Daemon) register(ctx context.Context, hostID string) error {
-	host, err := d.host.describe(ctx)
+	asked, done := context.WithTimeout(ctx, introduction)
+	defer done()
+	host, err := d.host.describe(asked)
 	if err != nil {
 		d.cfg.Log.Warn("the hypervisor does not answer yet", "err", err)
 		if host, err = localHost(); err != nil {
