@@ -7,6 +7,8 @@ COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 SEED    ?=
 SIM     ?= Simulation
+CACHE   ?= /var/cache/lodge
+HOST_PACKAGES := libvirt-daemon-system,libvirt-clients,qemu-system-x86,qemu-utils,dnsmasq-base,iptables,nftables,apparmor
 
 .DEFAULT_GOAL := help
 
@@ -39,6 +41,12 @@ sim: ## the simulations with N (200) random seeds; SEED=n ZONE=z replays one, SI
 chaos: build build-failpoint ## lodged killed KILLS (200) times on real libvirt and QEMU; SEED=n draws the same again (as root)
 	LODGE_CHAOS_KILLS=$${KILLS:-200} LODGE_CHAOS_SEED=$(SEED) LODGE_BIN=$(CURDIR)/bin $(GO) test $(TAGS) -count=1 -timeout 0 -v -run KilledAtAnyMoment -exec "$(CURDIR)/scripts/world --" ./e2e
 
+service: build ## the service beside libvirt under systemd in a Debian guest, with a guest of its own: some minutes (as root)
+	@dir=$$(mktemp -d) && chmod 711 $$dir && trap "rm -rf $$dir" EXIT && \
+	scripts/build-image --kind tiny --out $$dir/tiny.qcow2 --cache $(CACHE) && \
+	scripts/build-image --kind standard --size 5G --packages $(HOST_PACKAGES) --out $$dir/host.qcow2 --cache $(CACHE) && \
+	LODGE_TINY_IMAGE=$$dir/tiny.qcow2 LODGE_HOST_IMAGE=$$dir/host.qcow2 LODGE_BIN=$(CURDIR)/bin $(GO) test $(TAGS) -count=1 -timeout 60m -v -run BesideALibvirt -exec "$(CURDIR)/scripts/world --" ./e2e
+
 fuzz: ## every fuzz test for FUZZTIME (default 30s) each
 	@for p in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
@@ -53,4 +61,4 @@ load: ## five hundred clients for LODGE_LOAD (3m)
 run: build ## lodged on a pretend host, in the foreground
 	bin/lodged --sim
 
-.PHONY: help build build-failpoint check test bench sim chaos load fuzz attack run
+.PHONY: help build build-failpoint check test bench sim chaos load fuzz attack service run

@@ -72,6 +72,9 @@ func TestADebianGuestFromTheRequestToTheBill(t *testing.T) {
 		t.Errorf("usage: %+v", u)
 	}
 
+	// A machine with systemd, already up: what lodge itself is installed on.
+	t.Run("LodgeIsAServiceThere", func(t *testing.T) { asService(t, l, addr) })
+
 	l.lodge("delete", "web1", "--yes", "--wait")
 	l.eventually(30*time.Second, "nothing of it is left", func() bool { return len(l.traces()) == len(before) })
 	if after := l.traces(); jsonOf(after) != jsonOf(before) {

@@ -410,11 +410,15 @@ func (l *lab) ssh(user, address, command string) (out string, ok bool) {
 
 // sshIn is ssh with something to read for the command.
 func (l *lab) sshIn(user, address, command string, in io.Reader) (out string, ok bool) {
-	cmd := exec.Command("ssh", "-i", l.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "IdentitiesOnly=yes",
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", user+"@"+address, command)
+	cmd := exec.Command("ssh", l.sshArgs(user, address, command)...)
 	cmd.Stdin = in
 	b, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(b)), err == nil
+}
+
+func (l *lab) sshArgs(user, address, command string) []string {
+	return []string{"-i", l.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "IdentitiesOnly=yes",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", user + "@" + address, command}
 }
 
 // sshWait runs a command in the guest as soon as it answers.

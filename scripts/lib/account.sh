@@ -30,7 +30,11 @@ account_dirs() {
 	# dnsmasq may read there, by its AppArmor profile, and lodged adds its fixed leases. Sticky, so
 	# that it changes nobody else's files.
 	install -d -o root -g "$account" -m 1775 /var/lib/libvirt/dnsmasq
-	[ "$data" != /var/lib/lodge ] || install -d -o "$account" -g "$account" -m 0755 /run/lodge
+	[ "$data" != /var/lib/lodge ] || {
+		install -d -o "$account" -g "$account" -m 0755 /run/lodge
+		# The one folder for backups that the unit lets lodged write.
+		install -d -o "$account" -g "$account" -m 0700 /var/backups/lodge
+	}
 	local mine=/var/lib/libvirt/dnsmasq
 	find "$mine" -maxdepth 1 -name 'lodge-*.ports*' -user root -execdir chown --no-dereference "$account:$account" {} +
 }

@@ -26,7 +26,8 @@ service_unit() {
 }
 
 service_start() {
-	local end=$((SECONDS + 30))
+	# Long, for a host without KVM that starts its libvirtd at the same time.
+	local end=$((SECONDS + 120))
 	systemctl enable --quiet lodged.service
 	systemctl restart lodged.service
 	until curl -fsS -o /dev/null --max-time 2 --unix-socket "$1" http://lodge/readyz 2>/dev/null; do
