@@ -13,7 +13,7 @@ type Facts struct {
 	Schema    int // the newest migration in it; 0: it is not one of lodge
 	Instances int // that are not gone
 	Hosts     []string
-	Closed    time.Time // hours are closed up to then; zero: none
+	At        time.Time // its newest event or look at the host; zero: it has none
 	Links     int64     // of the ledger's chain
 	Head      [32]byte  // its last hash
 }
@@ -39,6 +39,17 @@ func Inspect(ctx context.Context, path string) (f Facts, err error) {
 	if f.Hosts, err = collect(r, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, `SELECT id FROM host ORDER BY id`); err != nil {
 		return f, unreadable(path, err)
 	}
+	var at sql.NullInt64
+	if err := r.row(`
+		SELECT MAX(at)
+		FROM (
+		  SELECT MAX(at) AS at FROM event
+		  UNION ALL
+		  SELECT MAX(heartbeat_at) FROM host
+		)`).Scan(&at); err != nil {
+		return f, unreadable(path, err)
+	}
+	f.At = moment(at)
 	chained, err := exists(r, `SELECT 1 FROM sqlite_master WHERE name = 'usage_seal'`)
 	if err != nil || !chained {
 		return f, unreadableOrNil(path, err)

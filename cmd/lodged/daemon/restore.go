@@ -131,8 +131,13 @@ func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err 
 	if err == nil && f.Schema == 0 {
 		err = fmt.Errorf("%s is not a database of lodge", from)
 	}
+	// The file may have been put together just now, from what is much older.
+	taken := info.ModTime()
+	if !f.At.IsZero() && f.At.Before(taken) {
+		taken = f.At
+	}
 	return backup.Manifest{
-		ID: filepath.Base(from), TakenAt: info.ModTime().UTC(), Schema: f.Schema, Instances: f.Instances,
+		ID: filepath.Base(from), TakenAt: taken.UTC(), Schema: f.Schema, Instances: f.Instances,
 		Files: []backup.File{{Name: backup.Database, Size: info.Size()}},
 	}, err
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -276,6 +277,18 @@ func TestADatabaseFileIsRestored(t *testing.T) {
 	}
 	if a, err := ReadAftermath(ctx, cfg); err != nil || a.Restore.BackupID != "shipped.db" || a.Restore.ID != 2 {
 		t.Errorf("aftermath %+v, %v", a, err)
+	}
+	// A file that was put together now of a state that is older is as old as that.
+	db, err := store.Open(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := time.Now().Add(-5 * time.Hour).Truncate(time.Millisecond).UTC()
+	if err := errors.Join(db.RecordBackup(ctx, uuid.NewString(), last, "b", ""), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Restore(ctx, cfg, Origin{Database: kept}, true); err != nil || !r.Manifest.TakenAt.Equal(last) || !strings.HasPrefix(r.Age, "5h") {
+		t.Errorf("restored a state of %v, %s old, and it was of %v, %v", r.Manifest.TakenAt, r.Age, last, err)
 	}
 	if err := os.WriteFile(kept, []byte("no database at all, but text"), 0o600); err != nil {
 		t.Fatal(err)
