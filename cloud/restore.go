@@ -56,12 +56,19 @@ type Restore struct {
 	Report     RestoreReport
 }
 
-// RestoreReport is what the comparison has found. Lists are of instances' ids.
+// RestoreReport is what the comparison has found. Lists are of instances' ids, but
+// for NoImage, which are of images.
 type RestoreReport struct {
 	Running []string `json:"running"` // run on
 	Started []string `json:"started"` // were stopped in the backup and run: they are wanted running now
 	Stopped []string `json:"stopped"` // ran in the backup and were ended since: they are wanted stopped now
 	Missing []string `json:"missing"` // no guest of them is there
+	// NoDisk had a root disk that is not there: they cannot be restored unless
+	// somebody puts it back.
+	NoDisk []string `json:"no_disk"`
+	// NoImage were imported and are not there: nothing can be made or started that
+	// is based on them.
+	NoImage []string `json:"no_image"`
 	Orphans int      `json:"orphans"` // things on the host that the backup does not know
 }
 

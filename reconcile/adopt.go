@@ -25,12 +25,16 @@ type Restores interface {
 // was started by its owner since, and one that ended in order, or was ended, was
 // stopped since. Following the backup's wish would cut the one off and start the
 // other. A guest of which the host does not know why it is off was lost with a
-// boot of the host, and is started as the wish says.
-func PlanAdopt(wishes []cloud.InstanceWish, guests map[string]cloud.Guest) (as []cloud.Adoption, r cloud.RestoreReport) {
+// boot of the host, and is started as the wish says. On another machine there is
+// nothing but the disks that somebody has brought.
+func PlanAdopt(wishes []cloud.InstanceWish, seen cloud.HostSight) (as []cloud.Adoption, r cloud.RestoreReport) {
 	for _, w := range wishes {
-		g, there := guests[w.ID]
+		g, there := seen.Guests[w.ID]
 		if !w.DeletedAt.IsZero() || g.Foreign {
 			continue // a deletion that was asked for goes on
+		}
+		if _, kept := seen.Disks[cloud.DiskKey{Kind: cloud.DiskVolume, ID: w.Root.ID}]; !kept && w.Root.State == cloud.VolumeAvailable {
+			r.NoDisk = append(r.NoDisk, w.ID)
 		}
 		if !there {
 			r.Missing = append(r.Missing, w.ID)
@@ -52,7 +56,7 @@ func PlanAdopt(wishes []cloud.InstanceWish, guests map[string]cloud.Guest) (as [
 			as = append(as, a)
 		}
 	}
-	for _, list := range [][]string{r.Running, r.Started, r.Stopped, r.Missing} {
+	for _, list := range [][]string{r.Running, r.Started, r.Stopped, r.Missing, r.NoDisk} {
 		slices.Sort(list)
 	}
 	return as, r
@@ -96,11 +100,12 @@ func (l *Loop) adoptOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	as, report := PlanAdopt(wishes, guests)
-	err = l.Restores.Adopt(ctx, l.HostID, l.Now(), as, report, cloud.HostSight{Guests: guests, Disks: disks, Networks: nets})
+	seen := cloud.HostSight{Guests: guests, Disks: disks, Networks: nets}
+	as, report := PlanAdopt(wishes, seen)
+	err = l.Restores.Adopt(ctx, l.HostID, l.Now(), as, report, seen)
 	if err == nil {
 		l.Log.Warn("the restored database was compared with the host", "running", len(report.Running), "started", len(report.Started),
-			"stopped", len(report.Stopped), "missing", len(report.Missing))
+			"stopped", len(report.Stopped), "missing", len(report.Missing), "no_disk", len(report.NoDisk))
 	}
 	return err
 }

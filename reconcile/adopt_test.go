@@ -18,10 +18,17 @@ func TestWhatTheHostShowsIsNewerThanTheBackup(t *testing.T) {
 	deleted.DeletedAt = time.Unix(1, 0)
 	rebooting := wish("rebooting", cloud.PowerOn)
 	rebooting.Boots = 1
+	root := func(w cloud.InstanceWish, s cloud.VolumeState) cloud.InstanceWish {
+		w.Root = cloud.Volume{Meta: cloud.Meta{ID: "disk-of-" + w.ID}, State: s}
+		return w
+	}
 	as, r := reconcile.PlanAdopt([]cloud.InstanceWish{
 		wish("runs", cloud.PowerOn), wish("started", cloud.PowerOff), wish("stopped", cloud.PowerOn), wish("destroyed", cloud.PowerOn),
 		wish("host-booted", cloud.PowerOn), wish("off", cloud.PowerOff), wish("missing", cloud.PowerOn), wish("foreign", cloud.PowerOff), deleted, rebooting,
-	}, map[string]cloud.Guest{
+		root(wish("kept", cloud.PowerOn), cloud.VolumeAvailable), root(wish("lost", cloud.PowerOn), cloud.VolumeAvailable), root(wish("unmade", cloud.PowerOn), cloud.VolumeRequested),
+	}, cloud.HostSight{Disks: map[cloud.DiskKey]cloud.Disk{
+		{Kind: cloud.DiskVolume, ID: "disk-of-kept"}: {}, {Kind: cloud.DiskSeed, ID: "disk-of-lost"}: {},
+	}, Guests: map[string]cloud.Guest{
 		"runs":        {State: cloud.GuestRunning},
 		"started":     {State: cloud.GuestPaused},
 		"stopped":     {State: cloud.GuestOff, OffReason: cloud.OffShutdown},
@@ -32,7 +39,7 @@ func TestWhatTheHostShowsIsNewerThanTheBackup(t *testing.T) {
 		"deleted":     {State: cloud.GuestRunning},
 		"rebooting":   {State: cloud.GuestRunning},
 		"stray":       {State: cloud.GuestRunning},
-	})
+	}})
 	want := []cloud.Adoption{
 		{InstanceID: "started", Power: cloud.PowerOn}, {InstanceID: "stopped", Power: cloud.PowerOff},
 		{InstanceID: "destroyed", Power: cloud.PowerOff}, {InstanceID: "rebooting", Rebooted: true},
@@ -40,7 +47,7 @@ func TestWhatTheHostShowsIsNewerThanTheBackup(t *testing.T) {
 	if d := cmp.Diff(want, as); d != "" {
 		t.Error(d)
 	}
-	report := cloud.RestoreReport{Running: []string{"rebooting", "runs"}, Started: []string{"started"}, Stopped: []string{"destroyed", "stopped"}, Missing: []string{"missing"}}
+	report := cloud.RestoreReport{Running: []string{"rebooting", "runs"}, Started: []string{"started"}, Stopped: []string{"destroyed", "stopped"}, Missing: []string{"kept", "lost", "missing", "unmade"}, NoDisk: []string{"lost"}}
 	if d := cmp.Diff(report, r); d != "" {
 		t.Error(d)
 	}

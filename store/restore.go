@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"lodge/cloud"
@@ -101,6 +102,9 @@ func (d *DB) Adopt(ctx context.Context, hostID string, now time.Time, adoptions 
 			return err
 		}
 		report.Orphans = len(found)
+		if report.NoImage, err = lostImages(t, seen); err != nil {
+			return err
+		}
 		text, err := json.Marshal(report)
 		if err != nil {
 			return err
@@ -110,10 +114,20 @@ func (d *DB) Adopt(ctx context.Context, hostID string, now time.Time, adoptions 
 		}
 		t.wished = true
 		return t.event("", cloud.Ref{Kind: cloud.KindHost, ID: hostID}, "", "host.restored",
-			fmt.Sprintf("The restored database was compared with the host: %d instances run on, %d were started and %d stopped since the backup, %d have no guest, %d things are unknown.",
-				len(report.Running), len(report.Started), len(report.Stopped), len(report.Missing), report.Orphans), nil)
+			fmt.Sprintf("The restored database was compared with the host: %d instances run on, %d were started and %d stopped since the backup, %d have no guest, %d have no disk; %d images are not there, %d things are unknown.",
+				len(report.Running), len(report.Started), len(report.Stopped), len(report.Missing), len(report.NoDisk), len(report.NoImage), report.Orphans), nil)
 	})
 	return err
+}
+
+// lostImages returns the images that were imported and are not on the host.
+func lostImages(s source, seen cloud.HostSight) ([]string, error) {
+	all, err := collect(s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) },
+		`SELECT id FROM image WHERE state = 'active' AND deleted_at IS NULL ORDER BY id`)
+	return slices.DeleteFunc(all, func(id string) bool {
+		_, there := seen.Disks[cloud.DiskKey{Kind: cloud.DiskImage, ID: id}]
+		return there
+	}), err
 }
 
 // takeOver makes the power that was seen the wish, as if its owner had asked for it

@@ -103,7 +103,7 @@ func TestARestoredDatabaseMakesNothingBeforeItIsAdopted(t *testing.T) {
 	w.must(w.Adopt(ctx, hostID, w.later(time.Minute), []cloud.Adoption{{InstanceID: web2.ID, Power: cloud.PowerOff, Rebooted: true}}, report, w.sightOf(web1, web2)))
 	r, found, err := w.Restored(ctx)
 	w.must(err)
-	if !found || r.BackupID != "b1" || r.AdoptedAt.IsZero() || len(r.Report.Running) != 1 || r.Report.Orphans != 0 {
+	if !found || r.BackupID != "b1" || r.AdoptedAt.IsZero() || len(r.Report.Running) != 1 || len(r.Report.NoImage) != 0 || r.Report.Orphans != 0 {
 		t.Errorf("restored %+v, %v", r, found)
 	}
 	if got := w.instance(web2.ID); got.Power != cloud.PowerOff || got.Generation != web2.Generation+1 {
@@ -113,4 +113,22 @@ func TestARestoredDatabaseMakesNothingBeforeItIsAdopted(t *testing.T) {
 		t.Errorf("web1 is wanted %s in generation %d", got.Power, got.Generation)
 	}
 	w.create("web3")
+}
+
+func TestAnImageThatIsNotOnTheHostIsReported(t *testing.T) {
+	w := newWorld(t)
+	web1 := w.run("web1")
+	w.must(w.MarkRestored(ctx, w.now, "b1", w.now.Add(-time.Hour)))
+	seen := w.sightOf(web1)
+	for key := range seen.Disks {
+		if key.Kind == cloud.DiskImage {
+			delete(seen.Disks, key)
+		}
+	}
+	w.must(w.Adopt(ctx, hostID, w.later(time.Minute), nil, cloud.RestoreReport{}, seen))
+	r, _, err := w.Restored(ctx)
+	w.must(err)
+	if len(r.Report.NoImage) != 1 || r.Report.NoImage[0] != web1.ImageID {
+		t.Errorf("images that are not there: %v, and it is %s", r.Report.NoImage, web1.ImageID)
+	}
 }

@@ -75,10 +75,14 @@ func writeAftermath(w io.Writer, a daemon.Aftermath) {
 		}{
 			{"runs on", r.Report.Running}, {"was started since, and runs on", r.Report.Started},
 			{"was stopped since, and stays so", r.Report.Stopped}, {"has no guest on the host", r.Report.Missing},
+			{"has no disk on the host: put it back into disks/, or delete the instance", r.Report.NoDisk},
 		} {
 			for _, id := range list.ids {
 				fmt.Fprintf(w, "Instance\t%s %s\n", id, list.what)
 			}
+		}
+		for _, id := range r.Report.NoImage {
+			fmt.Fprintf(w, "Image\t%s is not on the host: put it back into disks/, or import it again and delete this one\n", id)
 		}
 	}
 	for _, o := range a.Orphans {
