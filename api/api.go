@@ -88,9 +88,11 @@ type server struct {
 	log       *slog.Logger
 	instances *fragments // rendered instances
 	streams   *seats     // of streams of events
+	exports   *seats     // of exports, which last as long as their readers like
 	failures  *failures  // that are written down
 	bodies    *bodies    // that are being read
 	lingerers *lingerers // whose bodies nobody wants
+	desks     desks
 	verifying sync.Mutex // the ledger, one at a time
 }
 
@@ -101,7 +103,7 @@ func New(o Options) http.Handler {
 }
 
 func newServer(o Options) *server {
-	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), failures: newFailures(), bodies: newBodies(), lingerers: &lingerers{of: map[string]int{}}}
+	s := &server{Options: o, log: o.Log, instances: newFragments(maxFragments), streams: newSeats(), exports: newExports(), failures: newFailures(), bodies: newBodies(), lingerers: &lingerers{of: map[string]int{}}, desks: newDesks(o.Stopping)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -270,7 +272,9 @@ func (s *server) handler(rt route) http.Handler {
 		if err == nil {
 			about(w, c.TenantID)
 			s.bodies.count(w, r, rt, c)
-			err = rt.handle(w, r, c)
+			if err = s.stand(w, r, rt, c); err == nil {
+				err = rt.handle(w, r, c)
+			}
 		}
 		var rehearsal *cloud.Rehearsal
 		if errors.As(err, &rehearsal) {

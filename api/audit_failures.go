@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -116,6 +117,9 @@ const (
 // and whatever was refused for who asked. Failed logins are written where they
 // are counted, and nobody knows who sends a bad token.
 func (s *server) recordFailure(r *http.Request, rt route, c cloud.Caller, err error) {
+	if errors.Is(err, errBusy) {
+		return // nothing was begun, and the store has enough to write
+	}
 	code := cloud.CodeOf(err)
 	change := rt.method != http.MethodGet && rt.need != open && c.Via != ""
 	change = change && !c.DryRun                                                     // a question is no change that failed

@@ -55,6 +55,8 @@ type counted struct {
 	most   int64  // bytes
 	cut    func() // ends a read that is under way
 	seat   *seat  // nil: it has no place
+	// begin is called when a body that is read whole has arrived; nil: nothing is.
+	begin func(context.Context) error
 }
 
 // count says whose the body of a request is.

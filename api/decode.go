@@ -143,6 +143,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, tooLarge()
 	}
 	bodyArrived(w)
+	if b.begin != nil {
+		return body, b.begin(r.Context())
+	}
 	return body, nil
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"reflect"
 	"slices"
@@ -93,6 +94,13 @@ func NewSeats(o Options, all, tenant, caller int) http.Handler {
 	return s.middleware(s.router())
 }
 
+// NewExports is an API that writes so many exports at once.
+func NewExports(o Options, all int) http.Handler {
+	s := newServer(o)
+	s.exports.all = all
+	return s.edge(s.router())
+}
+
 // Trim cuts the JSON of a struct down to some fields.
 func Trim(b []byte, fields []string) []byte { return trim(nil, b, fields) }
 
@@ -167,3 +175,36 @@ func (l Lingerers) Counted() int { return len(l.l.of) + l.l.all }
 
 // ReplyInvoicePage is the page of an invoice.
 var ReplyInvoicePage = replyInvoicePage
+
+// Desk is one desk of an API.
+type Desk struct{ d *desk }
+
+// NewDesk is a desk with these bounds.
+func NewDesk(places, share, waits, queue int, patience time.Duration, closing <-chan struct{}) Desk {
+	return Desk{newDesk(size{places, share, waits, queue}, patience, closing)}
+}
+
+// Enter waits for a place of a caller.
+func (d Desk) Enter(ctx context.Context, caller string) (leave func(), ok bool) {
+	q, ok := d.d.enter(ctx, who{"user", caller})
+	return func() { d.d.leave(q) }, ok
+}
+
+// Held is how many are there, how many wait, and how many callers are known.
+func (d Desk) Held() (taken, waiting, callers int) {
+	d.d.mu.Lock()
+	defer d.d.mu.Unlock()
+	return d.d.taken, d.d.waiting, len(d.d.of) + len(d.d.turns)
+}
+
+// NewDesked is an API all of whose desks are one.
+func NewDesked(o Options, d Desk) http.Handler {
+	s := newServer(o)
+	s.desks = desks{d.d, d.d, d.d}
+	return s.edge(s.router())
+}
+
+// Undesked are the routes that need no place.
+func Undesked(r Rule) bool {
+	return newDesks(nil).at(route{method: r.Method, path: r.Path, need: r.Need}) == nil
+}

@@ -73,6 +73,11 @@ func (s *server) exportFocus(w http.ResponseWriter, r *http.Request, c cloud.Cal
 	if err != nil {
 		return err
 	}
+	leave, err := s.exports.enter(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	e := focusExport{server: s, r: r, c: c, version: version, currency: currency, from: from, to: to}
 	if to.After(closed) {
 		e.to = closed

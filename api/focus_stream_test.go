@@ -109,3 +109,43 @@ func TestAnExportEndsWithItsClient(t *testing.T) {
 		t.Errorf("nobody was cut off: %s", log.String())
 	}
 }
+
+// An export that is read slowly keeps a month of a ledger, so there are few.
+func TestExportsAreFew(t *testing.T) {
+	h := december(t, 24)
+	srv := httptest.NewServer(api.NewExports(h.options, 1))
+	defer srv.Close()
+	export := func() *http.Response {
+		t.Helper()
+		transport := &http.Transport{DisableCompression: true, ReadBufferSize: 4096}
+		t.Cleanup(transport.CloseIdleConnections)
+		resp, err := (&http.Client{Transport: transport}).Get(srv.URL + "/v1/export/focus?month=2026-12")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	slow := export() // the rest of it is more than the kernel keeps
+	if slow.StatusCode != 200 {
+		t.Fatalf("%s", slow.Status)
+	}
+	for range 3 {
+		more := export()
+		b, _ := io.ReadAll(more.Body)
+		more.Body.Close()
+		if more.StatusCode != 503 || more.Header.Get("Retry-After") == "" || !strings.Contains(string(b), "exports are taken now") {
+			t.Errorf("%s: %.200s", more.Status, b)
+		}
+	}
+	slow.Body.Close()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		again := export()
+		again.Body.Close()
+		if again.StatusCode == 200 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the place stays taken: %s", again.Status)
+		}
+	}
+}

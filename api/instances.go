@@ -260,6 +260,7 @@ func (s *server) consoleLog(w http.ResponseWriter, r *http.Request, c cloud.Call
 	if _, err := s.Instances.Instance(r.Context(), c, id); err != nil {
 		return err
 	}
+	rise(w) // a host that hangs shall hold nothing up but this
 	b, err := s.Console.ConsoleLog(r.Context(), id, int(tail))
 	if err != nil {
 		return err

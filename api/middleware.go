@@ -32,7 +32,10 @@ type response struct {
 	head   bool // a HEAD, which is answered as a GET
 	http2  bool
 	noRoom bool  // for the body
+	busy   bool  // there was no place at the desk
 	rest   *rest // the body of the request; nil: none
+	desk   *desk
+	queue  *queue // in which it has a place at the desk; nil: none
 
 	method, route string // as in the list of routes; empty: none of it
 	tenant        string // the id of the one it is about, as far as known
@@ -40,6 +43,7 @@ type response struct {
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
+		w.rise()
 		w.answering()
 		w.status = status
 	}
@@ -48,6 +52,7 @@ func (w *response) WriteHeader(status int) {
 
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
+		w.rise()
 		w.answering()
 		w.status = http.StatusOK
 	}
@@ -100,7 +105,9 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			r = s.Watch.Begin(r, id)
 		}
 		defer func() {
-			if cause := recover(); cause != nil {
+			cause := recover()
+			w.rise()
+			if cause != nil {
 				s.panicked(w, r, cause)
 			}
 			if logs {
@@ -110,7 +117,7 @@ func (s *server) middleware(next http.Handler) http.Handler {
 			}
 			w.last()
 			if s.Watch != nil {
-				s.Watch.End(r, cloud.Answered{Method: w.method, Route: w.route, TenantID: w.tenant, Status: w.status, NoRoom: w.noRoom, Took: s.Now().Sub(start)})
+				s.Watch.End(r, cloud.Answered{Method: w.method, Route: w.route, TenantID: w.tenant, Status: w.status, NoRoom: w.noRoom, Busy: w.busy, Took: s.Now().Sub(start)})
 			}
 			*w = response{}
 			responses.Put(w)

@@ -72,6 +72,7 @@ func (s *server) getOperation(w http.ResponseWriter, r *http.Request, c cloud.Ca
 	get := s.Operations.Operation
 	if wait > 0 {
 		get = func(ctx context.Context, c cloud.Caller, id string) (cloud.Operation, error) {
+			rise(w) // the store bounds those who wait
 			ctx, cancel := s.patience(ctx, wait)
 			defer cancel()
 			return s.Operations.WaitOperation(ctx, c, id)

@@ -84,11 +84,11 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		code, m = cloud.CodeUnavailable, meanings[cloud.CodeUnavailable]
 	} else if m.status >= 500 {
 		level := slog.LevelError
-		if errors.Is(err, errNoRoom) {
+		if noRoom, busy := errors.Is(err, errNoRoom), errors.Is(err, errBusy); noRoom || busy {
 			// Clients make as many of these as they like: they are counted.
 			level = slog.LevelDebug
 			if rw, ok := w.(*response); ok {
-				rw.noRoom = true
+				rw.noRoom, rw.busy = noRoom, busy
 			}
 		}
 		s.log.LogAttrs(r.Context(), level, "request failed",

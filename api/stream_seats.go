@@ -7,10 +7,12 @@ import (
 	"lodge/cloud"
 )
 
-// seats bound how many streams are open at once. A stream holds a connection
-// and little else, but nobody shall have all of them.
+// seats bound how many long answers are under way at once. A stream of events holds
+// a connection and little else, an export a month of a tenant's ledger; nobody shall
+// have all of them.
 type seats struct {
-	all, tenant, caller int // the most
+	all, tenant, caller int    // the most
+	what, instead       string // in messages: of what, and what to do when all are taken
 
 	mu    sync.Mutex
 	taken int
@@ -18,7 +20,11 @@ type seats struct {
 }
 
 func newSeats() *seats {
-	return &seats{all: 1024, tenant: 256, caller: 64, of: map[string]int{}}
+	return &seats{all: 1024, tenant: 256, caller: 64, what: "streams of events", instead: "read GET /v1/events, or try again", of: map[string]int{}}
+}
+
+func newExports() *seats {
+	return &seats{all: 16, tenant: 4, caller: 2, what: "exports", instead: "try again", of: map[string]int{}}
 }
 
 // enter takes a seat until leave is called. Whoever comes over the operator's
@@ -36,13 +42,13 @@ func (s *seats) enter(c cloud.Caller) (leave func(), err error) {
 			most, whose = s.tenant, "Your tenant has"
 		}
 		if s.of[k.key] >= most {
-			e := cloud.Errorf(cloud.CodeRateLimited, "%s %d streams of events open already, and more are not allowed; close one first.", whose, most)
+			e := cloud.Errorf(cloud.CodeRateLimited, "%s %d %s open already, and more are not allowed; close one first.", whose, most, s.what)
 			e.RetryAfter = 30 * time.Second
 			return nil, e
 		}
 	}
 	if s.taken >= s.all {
-		e := cloud.Errorf(cloud.CodeUnavailable, "All %d streams of events are taken now; read GET /v1/events, or try again.", s.all)
+		e := cloud.Errorf(cloud.CodeUnavailable, "All %d %s are taken now; %s.", s.all, s.what, s.instead)
 		e.RetryAfter = 10 * time.Second
 		return nil, e
 	}
@@ -62,21 +68,30 @@ func (s *seats) enter(c cloud.Caller) (leave func(), err error) {
 	}), nil
 }
 
+// who is a caller, as far as it shares with itself.
+type who struct{ kind, id string }
+
+// whoIs says who that is; nobody over the operator's socket.
+func whoIs(c cloud.Caller) who {
+	switch {
+	case c.UserID != "":
+		return who{"user", c.UserID}
+	case c.TokenID != "" && c.TenantID != "":
+		// Such tokens make others: all of a tenant are one caller, or more tokens would
+		// be more callers.
+		return who{"tokens of", c.TenantID}
+	}
+	return who{"token", c.TokenID}
+}
+
 type seatKey struct {
 	key    string
 	tenant bool
 }
 
 func seatKeys(c cloud.Caller) (out []seatKey) {
-	switch {
-	case c.UserID != "":
-		out = append(out, seatKey{key: "user " + c.UserID})
-	case c.TokenID != "" && c.TenantID != "":
-		// Such tokens make others: all of a tenant are one caller, or more tokens would
-		// be more callers.
-		out = append(out, seatKey{key: "tokens of " + c.TenantID})
-	case c.TokenID != "":
-		out = append(out, seatKey{key: "token " + c.TokenID})
+	if w := whoIs(c); w.id != "" {
+		out = append(out, seatKey{key: w.kind + " " + w.id})
 	}
 	if c.TenantID != "" {
 		out = append(out, seatKey{"tenant " + c.TenantID, true})

@@ -46,6 +46,7 @@ type Answered struct {
 	TenantID      string // the tenant it is about; "" for an operator's that is about none, or that failed before lodge knew
 	Status        int    // 0 when there was no answer
 	NoRoom        bool   // its body found none
+	Busy          bool   // too much was in work
 	Took          time.Duration
 }
 

@@ -47,6 +47,7 @@ type Metrics struct {
 	inFlight prometheus.Gauge
 	requests *prometheus.HistogramVec
 	noRoom   prometheus.Counter
+	busy     prometheus.Counter
 	work     map[cloud.Work]*counted
 }
 
@@ -67,7 +68,9 @@ func New(now func() time.Time, b Build) *Metrics {
 		Buckets: []float64{.0005, .001, .005, .01, .05, .1, .5, 1, 5, 30}}, []string{"route", "method", "class"})
 	m.noRoom = prometheus.NewCounter(prometheus.CounterOpts{Name: "lodge_http_bodies_refused_total",
 		Help: "Requests that were told to come again because there was no room for their bodies."})
-	m.registry.MustRegister(build, m.inFlight, m.requests, m.noRoom)
+	m.busy = prometheus.NewCounter(prometheus.CounterOpts{Name: "lodge_http_requests_refused_total",
+		Help: "Requests that were told to come again because more was in work than lodged can do."})
+	m.registry.MustRegister(build, m.inFlight, m.requests, m.noRoom, m.busy)
 	m.countWork()
 	return m
 }
@@ -94,6 +97,9 @@ func (m *Metrics) End(_ *http.Request, a cloud.Answered) {
 	}
 	if a.NoRoom {
 		m.noRoom.Inc()
+	}
+	if a.Busy {
+		m.busy.Inc()
 	}
 	m.requests.WithLabelValues(a.Route, a.Method, class(a.Status)).Observe(a.Took.Seconds())
 }

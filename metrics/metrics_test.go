@@ -71,6 +71,7 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 		m.End(r, cloud.Answered{Method: c.method, Route: c.route, Status: c.status, Took: 20 * time.Millisecond})
 	}
 	m.End(m.Begin(httptest.NewRequest("POST", "/", nil), "id"), cloud.Answered{Method: "POST", Route: "/v1/tokens", Status: 503, NoRoom: true})
+	m.End(m.Begin(httptest.NewRequest("GET", "/", nil), "id"), cloud.Answered{Method: "GET", Route: "/v1/cost", Status: 503, Busy: true})
 	m.Begin(httptest.NewRequest("GET", "/", nil), "id")
 	text := scrape(t, m.Handler(metrics.Sources{}))
 	wantLines(t, text,
@@ -79,6 +80,7 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 		`lodge_http_request_duration_seconds_count{class="4xx",method="none",route="none"} 1`,
 		`lodge_http_request_duration_seconds_count{class="none",method="POST",route="/v1/instances"} 1`,
 		`lodge_http_bodies_refused_total 1`,
+		`lodge_http_requests_refused_total 1`,
 		`lodge_http_requests_in_flight 1`)
 	if strings.Contains(text, "wp-login") {
 		t.Error("a path became a label")

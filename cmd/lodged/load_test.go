@@ -97,6 +97,7 @@ type loader struct {
 	rand  *rand.Rand
 	name  string
 	tries bool   // it makes nothing and asks what would be
+	full  bool   // it is told to come again when there is too much to do
 	own   string // the instance that it has; "": none
 	n     int
 }
@@ -173,6 +174,9 @@ func (c *loader) ask(ctx context.Context, all *tallies, method, path, body strin
 	case resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") != "":
 		all.add("429", 0, false)
 		time.Sleep(200 * time.Millisecond)
+	case c.full && resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+		all.add("503", 0, false)
+		time.Sleep(200 * time.Millisecond)
 	case resp.StatusCode < 300, resp.StatusCode == http.StatusConflict:
 		what := strconv.Itoa(resp.StatusCode)
 		if resp.StatusCode == http.StatusConflict {
@@ -242,26 +246,7 @@ func (v vitals) like(before vitals) bool {
 
 func (p *process) vitals(token string) vitals {
 	p.t.Helper()
-	req, _ := http.NewRequest("GET", p.url("/metrics"), nil)
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := p.client(false).Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(b), "\ngo_goroutines ")
-	if !found {
-		p.t.Fatalf("no number of goroutines in %d bytes of metrics, status %d", len(b), resp.StatusCode)
-	}
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return vitals{p.status("VmRSS"), n, p.files()}
+	return vitals{p.status("VmRSS"), p.metric(token, "go_goroutines"), p.files()}
 }
 
 // upload gives the pretend host an image that all may use.
