@@ -29,6 +29,7 @@ type fakeStore struct {
 	hosts     []cloud.Host
 	console   []byte
 	forgotten []*cloud.Error
+	removed   []cloud.DiskKey
 	progress  []int64
 	notReady  error
 	broken    error // what every read of instances returns
@@ -313,6 +314,13 @@ func (s *fakeStore) ForgetImage(ctx context.Context, _ time.Time, id string, why
 
 func (s *fakeStore) ImportImage(ctx context.Context, img cloud.Image, r io.Reader, progress func(int64)) (cloud.ImageInfo, error) {
 	return s.sink(img, r, progress)
+}
+
+func (s *fakeStore) RemoveDisk(ctx context.Context, kind cloud.DiskKind, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = append(s.removed, cloud.DiskKey{Kind: kind, ID: id})
+	return ctx.Err()
 }
 
 func (s *fakeStore) Networks(_ context.Context, c cloud.Caller, f cloud.Filter, p cloud.Page) ([]cloud.Network, string, error) {

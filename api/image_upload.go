@@ -130,6 +130,10 @@ func (s *server) forgetImage(r *http.Request, img cloud.Image, err error) {
 	why := &cloud.Error{Code: cloud.CodeOf(err), Message: cloud.MessageOf(err), Cause: err}
 	if err := s.Uploads.ForgetImage(ctx, s.Now(), img.ID, why); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelError, "image row left behind after a failed upload", slog.String("image", img.ID), slog.Any("error", err))
+		return // the next start looks after both
+	}
+	if err := s.Sink.RemoveDisk(ctx, cloud.DiskImage, img.ID); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelError, "image file left behind after a failed upload", slog.String("image", img.ID), slog.Any("error", err))
 	}
 }
 

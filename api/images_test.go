@@ -134,6 +134,28 @@ func TestFailedUploadsLeaveNothing(t *testing.T) {
 	}
 }
 
+// forgetful is a store that takes no image as active.
+type forgetful struct{ api.ImageUploads }
+
+func (f forgetful) RecordImage(ctx context.Context, now time.Time, r cloud.ImageRecord) error {
+	if r.State == cloud.ImageActive {
+		return cloud.Errorf(cloud.CodeDiskFull, "The database has no space.")
+	}
+	return f.ImageUploads.RecordImage(ctx, now, r)
+}
+
+// The bytes were taken, and the record of them was not.
+func TestAnUploadThatCannotBeRecordedLeavesNothing(t *testing.T) {
+	h := newHouse(t, func(o *api.Options) { o.Uploads = forgetful{o.Uploads} })
+	h.upload("name=a", "RAW").wantFailure(507, cloud.CodeDiskFull)
+	if left, _, err := h.db.Images(context.Background(), operator, cloud.Filter{}, cloud.Page{}); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if len(h.store.removed) != 1 || h.store.removed[0].Kind != cloud.DiskImage {
+		t.Errorf("removed: %v", h.store.removed)
+	}
+}
+
 func TestClientThatLeavesInMidUploadLeavesNothing(t *testing.T) {
 	started := make(chan struct{})
 	f := uploadFront(t, func(img cloud.Image, r io.Reader, p func(int64)) (cloud.ImageInfo, error) {

@@ -50,6 +50,8 @@ type ImageUploads interface {
 // checks format, features, limits and sha256, and leaves nothing on an error.
 type ImageSink interface {
 	ImportImage(ctx context.Context, img cloud.Image, r io.Reader, progress func(done int64)) (cloud.ImageInfo, error)
+	// RemoveDisk takes back what was imported and could not be recorded.
+	RemoveDisk(ctx context.Context, kind cloud.DiskKind, id string) error
 }
 
 // Networks keeps networks.

@@ -189,17 +189,7 @@ func (d *Daemon) prepare(ctx context.Context, hostID string) error {
 	if _, err := d.db.EnsureInstallation(ctx, now, first); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}
-	broken, err := d.db.InterruptedUploads(ctx)
-	if err != nil {
-		return fmt.Errorf("look for interrupted uploads: %w", err)
-	}
-	for _, img := range broken {
-		why := cloud.Errorf(cloud.CodeImportCanceled, "lodged ended while image %s was being uploaded; upload it again.", img.Name)
-		if err := d.db.ForgetImage(ctx, now, img.ID, why); err != nil {
-			return fmt.Errorf("forget an interrupted upload: %w", err)
-		}
-	}
-	return nil
+	return forgetUploads(ctx, d.db, d.host.disks, now)
 }
 
 // register writes down what this host is, as far as it is known: while the
