@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 )
 
@@ -68,6 +70,29 @@ func unreadableOrNil(path string, err error) error {
 		return nil
 	}
 	return unreadable(path, err)
+}
+
+// Blank reports whether a file is no database yet: it is missing, empty, or one of
+// SQLite's without a table. The last is what is left of a young database when its
+// write-ahead log is lost, for all that was written is in that. The file is not
+// changed; one that cannot be read is not blank, and opening it says why.
+func Blank(path string) bool {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return true
+	}
+	if err != nil || checkHeader(path) != nil {
+		return false
+	}
+	seen, unlink := linked(path)
+	defer unlink()
+	s, err := connectRead(context.Background(), seen)
+	if err != nil {
+		return false
+	}
+	defer s.close()
+	tables, err := exists(s.reads(context.Background()), `SELECT 1 FROM sqlite_master`)
+	return err == nil && !tables
 }
 
 // examine opens a file that begins as one of SQLite's, and changes nothing of it.

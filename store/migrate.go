@@ -106,13 +106,26 @@ func inspect(abs string) error {
 	return nil
 }
 
+const lookPrefix = ".lodge-look-"
+
+// Sweep removes what a process that was killed while it looked at a database has
+// left beside it: second names, which would keep the space of the file and its log.
+// Call it while nobody else may look.
+func Sweep(path string) error {
+	left, err := filepath.Glob(filepath.Join(globbed(filepath.Dir(path)), lookPrefix+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
 // linked is another name of the file and its log, in a folder of its own. Whoever
 // only reads a database has SQLite make side files where there are none, and write
 // over the index of the log that a crash has left. So that is made here, and what
 // may have to be looked into is left to the byte as it was. Where there are no
 // hard links it is abs itself.
 func linked(abs string) (path string, unlink func()) {
-	dir, err := os.MkdirTemp(filepath.Dir(abs), ".lodge-look-")
+	dir, err := os.MkdirTemp(filepath.Dir(abs), lookPrefix)
 	if err != nil {
 		return abs, func() {}
 	}

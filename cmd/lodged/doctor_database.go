@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"lodge/cmd/lodged/daemon"
 	"lodge/store"
 )
 
 type databaseFacts struct {
 	path   string
 	absent bool
+	lost   error // why a start would be refused without a look into it
 	size   int64
 	ran    []store.Migration // by a start of this lodged, tried on a copy
 	wrong  []string          // what the copy then had
@@ -23,12 +25,14 @@ type databaseFacts struct {
 
 // probeDatabase tries the migrations of a start on a copy.
 func probeDatabase(ctx context.Context, dir string) databaseFacts {
-	d := databaseFacts{path: filepath.Join(dir, "lodge.db")}
-	info, err := os.Stat(d.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		d.absent = true
+	d := databaseFacts{path: filepath.Join(dir, "lodge.db"), lost: daemon.Refusal(dir)}
+	if d.lost != nil {
 		return d
 	}
+	if d.absent = store.Blank(d.path); d.absent {
+		return d
+	}
+	info, err := os.Stat(d.path)
 	if d.err = err; err != nil {
 		return d
 	}
@@ -43,6 +47,8 @@ func judgeDatabase(d databaseFacts) finding {
 		names[i] = m.Name
 	}
 	switch {
+	case d.lost != nil:
+		return fail(sentence(d.lost), "lodged does not start on it. Nothing was changed.")
 	case d.absent:
 		return ok("There is no database yet; the first start makes %s.", d.path)
 	case errors.Is(d.err, fs.ErrPermission):
@@ -50,7 +56,7 @@ func judgeDatabase(d databaseFacts) finding {
 	case d.err != nil && len(names) > 0:
 		return fail(fmt.Sprintf("The upgrade of a copy of the database failed: %s", sentence(d.err)), "Stay with the lodged that you have; the database is as it was. Free some space, or report this.")
 	case d.err != nil:
-		return fail(sentence(d.err), "Nothing was changed. `lodged backup restore` brings a backup back.")
+		return fail(sentence(d.err), "Nothing was changed. When the data dir or its space fails too, mend that first; `lodged backup restore` brings a backup back.")
 	case len(d.wrong) > 0:
 		return fail(fmt.Sprintf("A copy of the database has faults after its upgrade: %s.", d.wrong[0]), "Stay with the lodged that you have; the database is as it was. Report this.")
 	case len(names) == 0:

@@ -49,6 +49,22 @@ func TestDoctorTriesTheUpgradeOnACopy(t *testing.T) {
 	}
 }
 
+func TestDoctorSaysThatAStartWouldBeRefused(t *testing.T) {
+	dir := t.TempDir()
+	look := func() finding { return judgeDatabase(probeDatabase(context.Background(), dir)) }
+	for name, says := range map[string]string{"restoring": "a restore was begun", "host-id": "this host has had one"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f := look(); f.Level != levelFail || !strings.Contains(f.Found, says) {
+			t.Errorf("with %s: %+v", name, f)
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestBackupFlagsAreChecked(t *testing.T) {
 	for _, tc := range []struct{ args, says string }{
 		{"backup list", "No place for backups is set"},

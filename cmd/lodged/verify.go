@@ -30,7 +30,7 @@ func verifyCommand(f *flags) *cobra.Command {
 		Example: "  sudo lodged verify\n  lodged verify --file /backup/lodge.db --head 1803:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.read(cmd.Flags()); err != nil {
+			if err := errors.Join(f.read(cmd.Flags()), f.paths()); err != nil {
 				return err
 			}
 			if file == "" {

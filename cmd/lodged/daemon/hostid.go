@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lodge/cloud"
+	"lodge/store"
 )
 
 // hosts is what the database knows of hosts.
@@ -28,6 +29,9 @@ func hostID(ctx context.Context, cfg Config, db hosts) (string, error) {
 	known, err := db.Hosts(ctx, cloud.Caller{Operator: true, Via: "start"})
 	if err != nil {
 		return "", fmt.Errorf("host id: %w", err)
+	}
+	if len(known) == 0 && !cfg.Sim && hasDisks(cfg) {
+		return "", fmt.Errorf("the database %s knows no host, but %s has disks: its newest part is lost; restore it from a backup, or move the disks away to start anew", cfg.path("lodge.db"), cfg.path("disks"))
 	}
 	id, fresh, err := chooseHostID(strings.TrimSpace(string(b)), known, cfg.NewID)
 	if err != nil {
@@ -95,17 +99,25 @@ func refuseLostDatabase(cfg Config) error {
 	if logErr == nil && wal.Size() > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
 		return fmt.Errorf("the database %s is missing or empty, but its log %s-wal is not; restore the database from a backup, or move the log away to start anew", path, path)
 	}
-	if err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if !store.Blank(path) {
 		return nil // the store says what is wrong with it, if anything
 	}
-	left, err := filepath.Glob(cfg.path("disks", "*"))
-	if err != nil {
-		return err
-	}
-	if len(left) == 0 {
+	if !hasDisks(cfg) {
 		return refuseKnownHost(cfg, path)
 	}
 	return fmt.Errorf("the database %s is missing or empty, but %s has disks; restore the database from a backup, or move the disks away to start anew", path, cfg.path("disks"))
+}
+
+func hasDisks(cfg Config) bool {
+	left, _ := filepath.Glob(cfg.path("disks", "*")) // the pattern is whole
+	return len(left) > 0
+}
+
+// Refusal is why a start on these files would be refused before the database is
+// opened: a restore that did not end, or a database that is gone. nil: it would not.
+func Refusal(dataDir string) error {
+	cfg := Config{DataDir: dataDir}
+	return errors.Join(refuseHalfRestore(cfg), refuseLostDatabase(cfg))
 }
 
 // refuseKnownHost tells a first start from one of a host that had a database. The id

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"database/sql"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -80,3 +82,56 @@ func TestALostDatabaseIsNoFirstStart(t *testing.T) {
 		t.Errorf("a database: %v", err)
 	}
 }
+
+// All that a young database has may be in its log: without that it is a file of one
+// page, and no first start.
+func TestADatabaseWithoutItsLogIsNoFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{DataDir: dir, Log: slog.New(slog.DiscardHandler)}
+	path := filepath.Join(dir, "lodge.db")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL")
+	must(err)
+	must(raw.Ping())
+	must(raw.Close())
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		t.Fatalf("not a page: %v, %v", info, err)
+	}
+	if err := refuseLostDatabase(cfg); err != nil {
+		t.Errorf("a first start that was cut off: %v", err)
+	}
+	must(os.WriteFile(filepath.Join(dir, "host-id"), []byte("x"), 0o600))
+	if err := refuseLostDatabase(cfg); err == nil || !strings.Contains(err.Error(), "restore the database") {
+		t.Errorf("a database without its log: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A database whose schema is there and whose host is not was cut, too.
+func TestDisksOfNoHostAreNoFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{DataDir: dir, Log: slog.New(slog.DiscardHandler), NewID: func() string { return "new" }}
+	if _, err := hostID(context.Background(), cfg, noHosts{}); err != nil {
+		t.Errorf("a first start: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "disks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "disks", "x.qcow2"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hostID(context.Background(), cfg, noHosts{}); err == nil || !strings.Contains(err.Error(), "knows no host") {
+		t.Errorf("disks of no host: %v", err)
+	}
+}
+
+type noHosts struct{}
+
+func (noHosts) Hosts(context.Context, cloud.Caller) ([]cloud.Host, error) { return nil, nil }

@@ -240,4 +240,7 @@ func sweepWork(cfg Config) {
 	if err := backup.Sweep(cfg.DataDir); err != nil {
 		cfg.Log.Warn("remove what a killed backup or restore has left", "err", err)
 	}
+	if err := store.Sweep(cfg.path("lodge.db")); err != nil {
+		cfg.Log.Warn("remove what a killed start has left", "err", err)
+	}
 }
