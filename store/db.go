@@ -60,6 +60,7 @@ func (o Options) withDefaults() Options {
 // DB is an open store. Its methods may be called side by side.
 type DB struct {
 	path   string
+	files  named
 	opts   Options
 	writer *sql.DB // one connection
 	reader *sql.DB // a pool that cannot write
@@ -117,6 +118,9 @@ func openWith(path string, o Options, keep bool) (*DB, error) {
 	if d.reader, err = connect(abs, o, false, o.Readers); err != nil {
 		d.writer.Close()
 		return nil, fmt.Errorf("open database %s for reading: %w", abs, err)
+	}
+	if d.files, err = nameFiles(abs); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	if err := d.openLedger(context.Background()); err != nil {
 		return nil, errors.Join(err, d.Close())

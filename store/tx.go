@@ -111,6 +111,9 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		return fail(what, err)
 	}
 	defer st.Rollback() // after a commit it does nothing
+	if err := d.files.there(); err != nil {
+		return fail(what, err)
+	}
 	floor := d.floor.Load()
 	t := &tx{sql: st, ctx: ctx, now: notBefore(now, floor), floor: floor, caller: c, opts: d.opts, onceScope: onceScope(c)}
 	if err := t.replay(); err != nil {
