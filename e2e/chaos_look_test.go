@@ -125,7 +125,7 @@ func (c *chaos) look() {
 	slices.Sort(there)
 	c.same("one owner of a disk and no orphan disk", files, there)
 
-	c.ofGuests(there, promised)
+	c.ofGuests(there, promised, ask)
 
 	// Leases: what the networks would hand out.
 	var leases []string
@@ -165,14 +165,17 @@ func (c *chaos) look() {
 	}
 }
 
-// ofGuests looks for what is beside a guest: its seed has its key, its NVRAM is
+// ofGuests looks for what is beside a guest: its seed has its keys, its NVRAM is
 // there once it has run, and none is there of a guest that is gone; nor are a
 // console's log or saved memory.
-func (c *chaos) ofGuests(disks, promised []string) {
-	key := strings.Fields(c.pub())[1]
+func (c *chaos) ofGuests(disks, promised []string, ask func(query string, args ...any) []string) {
 	for _, id := range promised {
 		seed, err := os.ReadFile(filepath.Join(c.dir, "disks", "seed-"+id+".img"))
-		if err != nil || !strings.Contains(string(seed), id) || !strings.Contains(string(seed), key) {
+		has := err == nil && strings.Contains(string(seed), id)
+		for _, key := range ask(`SELECT k.value FROM instance i, json_each(i.ssh_keys) k WHERE i.id = ?`, id) {
+			has = has && strings.Contains(string(seed), strings.Fields(key)[1])
+		}
+		if !has {
 			c.t.Errorf("a seed has its instance's keys: %s, %v", id, err)
 		}
 	}
