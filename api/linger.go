@@ -69,11 +69,17 @@ func (s *server) lingering(next http.Handler) http.Handler {
 
 // answering is called before an answer begins. Over HTTP/1 net/http reads up to
 // 256 KiB of a body that was not read to its end before it sends the answer, for as
-// long as that takes: here is how long.
+// long as that takes: here is how long. Of chunks it shall read none: once a read of
+// them has timed out they cannot be read again, and the rest would be met by a reset.
 func (w *response) answering() {
-	if w.rest != nil && !w.rest.over && !w.http2 {
-		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Now().Add(lingerGrace))
+	if w.rest == nil || w.rest.over || w.http2 {
+		return
 	}
+	c := http.NewResponseController(w.ResponseWriter)
+	if w.rest.left < 0 && c.EnableFullDuplex() == nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingerGrace))
 }
 
 var lingerBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
