@@ -39,11 +39,12 @@ func ReadKeep(text string) (k Keep, err error) {
 
 // Expired are the scheduled backups of a host that nothing keeps, by their names.
 // The newest one always stays, and so does what a person has made and what is of
-// another host. It is pure.
-func (k Keep) Expired(ids []string, hostID string) (out []string) {
+// another host. One of a time to come, by a clock that was ahead, stays until then,
+// and takes the place of no other. It is pure.
+func (k Keep) Expired(ids []string, hostID string, now time.Time) (out []string) {
 	var own []string
 	for _, id := range ids {
-		if IsID(id) && mine(id, hostID) && strings.HasSuffix(id, bySchedule) {
+		if IsID(id) && mine(id, hostID) && strings.HasSuffix(id, bySchedule) && !ahead(id, now) {
 			own = append(own, id)
 		}
 	}
@@ -80,4 +81,10 @@ func (k Keep) Expired(ids []string, hostID string) (out []string) {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// ahead reports whether the time in a name is still to come.
+func ahead(id string, now time.Time) bool {
+	at, err := time.Parse("20060102T150405", id[:15])
+	return err == nil && at.After(now)
 }

@@ -19,7 +19,7 @@ func TestRetentionKeepsTheNewestOfEachSpan(t *testing.T) {
 	other := backup.NewID(end.AddDate(-1, 0, 0), hostB, true)
 	byHand := backup.NewID(end.AddDate(-2, 0, 0), hostA, false)
 	ids = append(ids, other, byHand, "notes.txt")
-	gone := backup.Keep{Hourly: 3, Daily: 2, Weekly: 3}.Expired(ids, hostA)
+	gone := backup.Keep{Hourly: 3, Daily: 2, Weekly: 3}.Expired(ids, hostA, end)
 	left := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(gone, id) })
 	slices.Sort(left)
 	want := []string{
@@ -34,8 +34,19 @@ func TestRetentionKeepsTheNewestOfEachSpan(t *testing.T) {
 	if !slices.Equal(left, want) {
 		t.Errorf("left %v", left)
 	}
-	if gone := (backup.Keep{Daily: 1}).Expired(want[:1], hostA); len(gone) > 0 {
+	if gone := (backup.Keep{Daily: 1}).Expired(want[:1], hostA, end); len(gone) > 0 {
 		t.Errorf("the newest went: %v", gone)
+	}
+}
+
+// A backup that was made while the clock was ahead costs no other its place: each new
+// one would go right after it was made.
+func TestABackupOfATimeToComeTakesNoPlace(t *testing.T) {
+	now := time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
+	future := backup.NewID(now.AddDate(0, 1, 0), hostA, true)
+	fresh, old := backup.NewID(now, hostA, true), backup.NewID(now.Add(-2*time.Hour), hostA, true)
+	if gone := (backup.Keep{Hourly: 1}).Expired([]string{future, fresh, old}, hostA, now); !slices.Equal(gone, []string{old}) {
+		t.Errorf("gone %v", gone)
 	}
 }
 

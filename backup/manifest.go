@@ -2,6 +2,7 @@ package backup
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -78,22 +79,32 @@ func archiveName(sealed bool) string {
 
 func (m Manifest) encode() ([]byte, error) { return json.MarshalIndent(m, "", "  ") }
 
+// unread is an error of a manifest that is there and cannot be read, now or later.
+type unread struct{ error }
+
+func (u unread) Unwrap() error { return u.error }
+
+func unreadable(err error) bool {
+	var u unread
+	return errors.As(err, &u)
+}
+
 // decode reads a manifest and refuses one that is not whole, or not of id.
 func decode(b []byte, id string) (m Manifest, err error) {
 	if err := json.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("the manifest of backup %s: %w", id, err)
+		return m, unread{fmt.Errorf("the manifest of backup %s: %w", id, err)}
 	}
 	switch {
 	case m.Format != format:
-		return m, fmt.Errorf("the backup %s has format %d, and this lodge knows %d; use the lodge that made it", id, m.Format, format)
+		return m, unread{fmt.Errorf("the backup %s has format %d, and this lodge knows %d; use the lodge that made it", id, m.Format, format)}
 	case m.ID != id || !IsID(id):
-		return m, fmt.Errorf("the manifest of backup %s is that of %q", id, m.ID)
+		return m, unread{fmt.Errorf("the manifest of backup %s is that of %q", id, m.ID)}
 	case m.Archive.Name != archiveName(m.Encrypted) || m.Archive.SHA256 == "" || m.find(Database) == nil:
-		return m, fmt.Errorf("the manifest of backup %s is not whole", id)
+		return m, unread{fmt.Errorf("the manifest of backup %s is not whole", id)}
 	}
 	for _, f := range m.Files {
 		if !localName(f.Name) {
-			return m, fmt.Errorf("the manifest of backup %s names a file %q outside of the data dir", id, f.Name)
+			return m, unread{fmt.Errorf("the manifest of backup %s names a file %q outside of the data dir", id, f.Name)}
 		}
 	}
 	return m, nil

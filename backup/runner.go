@@ -3,9 +3,12 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"lodge/cloud"
 )
 
 // Runner makes backups at their times and removes those that are too many.
@@ -35,26 +38,42 @@ type State struct {
 // rest is how long the Runner sleeps at most: its clock may step.
 const rest = time.Minute
 
-// State is for those who look.
+// State is for those who look. No backup in it is of a time to come.
 func (r *Runner) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state
+	s := r.state
+	if now := r.Now(); s.Last.After(now) {
+		s.Last = now
+	}
+	return s
 }
 
 // Run makes backups until ctx ends. What was missed while it did not run is made
-// once, at the start.
+// once, at the start, and so is the first of all: without a backup one is missing.
 func (r *Runner) Run(ctx context.Context) {
 	if _, err := r.Place.Sweep(ctx, r.Source.HostID, r.Now()); err != nil && ctx.Err() == nil {
 		r.Log.Error("remove what is left of backups", "err", err)
 	}
-	last := r.newest(ctx)
+	last, err := r.newest(ctx)
+	known := err == nil
+	if !known {
+		// Until the place says what it has, only the times to come are due.
+		last = r.Now()
+		r.tell(ctx, Manifest{}, err)
+	}
 	for ctx.Err() == nil {
-		due := r.Next(last)
 		now := r.Now()
+		if last.After(now) {
+			last = now // the clock was set back
+		}
+		due := now
+		if !last.IsZero() {
+			due = r.Next(last)
+		}
 		if !due.IsZero() && !due.After(now) {
 			last = now
-			r.Once(ctx)
+			known = r.Once(ctx) || known
 			continue
 		}
 		wait := rest
@@ -67,33 +86,60 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-t.C:
 		}
 		t.Stop()
+		if !known {
+			if at, err := r.newest(ctx); err == nil {
+				last, known = at, true
+			}
+		}
 	}
 }
 
-// newest is the time of the newest backup of this host; now when there is none, or
-// nobody can say.
-func (r *Runner) newest(ctx context.Context) time.Time {
+// newest is when the newest backup of this host was made; zero: there is none. What
+// cannot be read is none, and what was made by a clock that was ahead, or was
+// renamed, says nothing of what is due.
+func (r *Runner) newest(ctx context.Context) (time.Time, error) {
 	ids, err := r.Place.List(ctx)
 	if err != nil {
-		return r.Now()
+		return time.Time{}, fmt.Errorf("look for the newest backup: %w", err)
 	}
 	for _, id := range ids {
 		if !mine(id, r.Source.HostID) {
 			continue
 		}
-		if m, err := r.Place.Manifest(ctx, id); err == nil {
-			r.mu.Lock()
-			r.state.Last, r.state.Bytes = m.TakenAt, m.Archive.Size
-			r.mu.Unlock()
-			return m.TakenAt
+		m, err := r.Place.Manifest(ctx, id)
+		if unreadable(err) || cloud.CodeOf(err) == cloud.CodeNotFound || err == nil && m.TakenAt.After(r.Now()) {
+			continue
 		}
+		if err != nil {
+			return time.Time{}, fmt.Errorf("look for the newest backup: %w", err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.state.Last, r.state.Failed, r.state.Bytes = m.TakenAt, time.Time{}, m.Archive.Size
+		return m.TakenAt, nil
 	}
-	return r.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Failed = time.Time{}
+	return time.Time{}, nil
 }
 
-// Once makes one backup, and removes those that nothing keeps when it was made.
-func (r *Runner) Once(ctx context.Context) {
+// Once makes one backup, and removes those that nothing keeps when it was made. It
+// reports whether it was.
+func (r *Runner) Once(ctx context.Context) bool {
 	m, err := Make(ctx, r.Place, r.Source)
+	if err == nil {
+		r.Log.Info("backup", "id", m.ID, "bytes", m.Archive.Size)
+		if e := r.prune(ctx); e != nil && ctx.Err() == nil {
+			r.Log.Error("remove old backups", "err", e)
+		}
+	}
+	r.tell(ctx, m, err)
+	return err == nil
+}
+
+// tell keeps what came of a try, and says it to who wants to hear.
+func (r *Runner) tell(ctx context.Context, m Manifest, err error) {
 	if err != nil && ctx.Err() != nil {
 		return // lodged ends; what was begun is swept
 	}
@@ -105,12 +151,7 @@ func (r *Runner) Once(ctx context.Context) {
 		r.state.Last, r.state.Failed, r.state.Bytes = m.TakenAt, time.Time{}, m.Archive.Size
 	}
 	r.mu.Unlock()
-	if err == nil {
-		r.Log.Info("backup", "id", m.ID, "bytes", m.Archive.Size)
-		if e := r.prune(ctx); e != nil && ctx.Err() == nil {
-			r.Log.Error("remove old backups", "err", e)
-		}
-	} else {
+	if err != nil {
 		r.Log.Error("backup", "err", err)
 	}
 	if r.Told != nil {
@@ -124,7 +165,7 @@ func (r *Runner) prune(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for _, id := range r.Keep.Expired(ids, r.Source.HostID) {
+	for _, id := range r.Keep.Expired(ids, r.Source.HostID, r.Now()) {
 		errs = append(errs, r.Place.Delete(ctx, id))
 	}
 	_, err = r.Place.Sweep(ctx, r.Source.HostID, r.Now())
