@@ -23,6 +23,8 @@ type Facts struct {
 	Instances int
 	Links     int64
 	Head      [32]byte
+	// At is lodge's own time when that is ahead of the Source's Now; else zero.
+	At time.Time
 }
 
 // Source is what a backup is made of.
@@ -62,6 +64,9 @@ func Make(ctx context.Context, p Place, s Source) (m Manifest, err error) {
 	facts, err := s.Facts(ctx, copied)
 	if err != nil {
 		return m, err
+	}
+	if facts.At.After(at) {
+		at = facts.At
 	}
 	m = Manifest{
 		Format: format, ID: NewID(at, s.HostID, s.Scheduled), TakenAt: at.UTC(), HostID: s.HostID, Version: s.Version,

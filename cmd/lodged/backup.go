@@ -264,7 +264,7 @@ func (b *backupTool) restore() *cobra.Command {
 			}
 			m := r.Manifest
 			return b.print(cmd.OutOrStdout(), r, func(w io.Writer) {
-				fmt.Fprintf(w, "Restored\t%s, %s old, with %d instances\n", m.ID, r.Age, m.Instances)
+				fmt.Fprintf(w, "Restored\t%s, %s, with %d instances\n", m.ID, howOld(r), m.Instances)
 				for _, f := range r.Files {
 					fmt.Fprintf(w, "File\t%s\n", f)
 				}
@@ -279,6 +279,13 @@ func (b *backupTool) restore() *cobra.Command {
 	cmd.Flags().StringVar(&database, "database", "", "a database file that something else has kept, as Litestream, in place of a backup")
 	cmd.Flags().BoolVar(&replace, "replace", false, "move the database that is there aside")
 	return cmd
+}
+
+func howOld(r daemon.Restored) string {
+	if r.Age == "" {
+		return "of " + r.Manifest.TakenAt.Format(time.RFC3339) + ", which is ahead of this machine's clock"
+	}
+	return r.Age + " old"
 }
 
 // origin finds a backup in its place.

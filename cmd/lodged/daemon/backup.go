@@ -45,8 +45,8 @@ func (c Config) OpenBackups() (backup.Place, error) {
 	return backup.OpenPlace(c.Backups.To, backup.Options{Credentials: c.Backups.Credentials})
 }
 
-// BackupSource is what a backup of this data dir is made of. A daemon may run on
-// it or not.
+// BackupSource is what a backup of this data dir that is made by hand is made of. A
+// daemon may run on it or not.
 func (c Config) BackupSource() (backup.Source, error) {
 	id, err := os.ReadFile(c.path("host-id"))
 	if err != nil {
@@ -56,7 +56,11 @@ func (c Config) BackupSource() (backup.Source, error) {
 		Copy: func(ctx context.Context, to string) error { return store.Copy(ctx, c.database(), to) },
 		Facts: func(ctx context.Context, path string) (backup.Facts, error) {
 			f, err := store.Inspect(ctx, path)
-			return backup.Facts{Schema: f.Schema, Instances: f.Instances, Links: f.Links, Head: f.Head}, err
+			facts := factsOf(f)
+			if err == nil && f.At.After(c.Now()) {
+				facts.At = c.ownTime(ctx, path, strings.TrimSpace(string(id)))
+			}
+			return facts, err
 		},
 		Dir: c.DataDir, Files: backedUp, Work: c.DataDir,
 		HostID: strings.TrimSpace(string(id)), Version: c.Version, Now: c.Now, To: c.Backups.Recipient,
@@ -67,6 +71,37 @@ func (c Config) BackupSource() (backup.Source, error) {
 	return s, nil
 }
 
+func factsOf(f store.Facts) backup.Facts {
+	return backup.Facts{Schema: f.Schema, Instances: f.Instances, Links: f.Links, Head: f.Head}
+}
+
+// ownTime is lodge's own time, as a copy of its database has kept it; zero when it
+// has not. It stays ahead of a wall clock that was set back, and what the schedule
+// makes is named by it: what is made by hand would be older than that by its name,
+// and latest another one.
+func (c Config) ownTime(ctx context.Context, copied, hostID string) (at time.Time) {
+	if c.Clocks == nil {
+		return at
+	}
+	second := copied + ".clock" // opening it writes
+	defer os.Remove(second)
+	if err := store.Copy(ctx, copied, second); err != nil {
+		return at
+	}
+	db, err := store.Open(second)
+	if err != nil { // that of a newer lodge
+		return at
+	}
+	defer db.Close()
+	kept, known, err := db.KeptClock(ctx, hostID)
+	tick, failed := turnable(c.Clocks)()
+	if err != nil || failed != nil || !known {
+		return at
+	}
+	anchor, _ := meter.Admit(kept, tick)
+	return meter.Time(meter.Begin(anchor, true, tick), tick)
+}
+
 // JudgeDatabase reads a copy of a database whole: SQLite's checks, and the ledger
 // computed again. The copy is brought up to date for that.
 func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.Facts, err error) {
@@ -74,7 +109,7 @@ func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.F
 	if err != nil {
 		return nil, f, err
 	}
-	f = backup.Facts{Schema: facts.Schema, Instances: facts.Instances, Links: facts.Links, Head: facts.Head}
+	f = factsOf(facts)
 	if wrong, err = store.Check(ctx, path); err != nil || len(wrong) > 0 {
 		return wrong, f, err
 	}
@@ -106,7 +141,11 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Scheduled = true
+	s.Scheduled = true // by lodge's own time
+	s.Facts = func(ctx context.Context, path string) (backup.Facts, error) {
+		f, err := store.Inspect(ctx, path)
+		return factsOf(f), err
+	}
 	return &backup.Runner{
 		Place: p, Source: s, Keep: b.Keep, Next: next, Now: d.cfg.Now, Log: d.cfg.Log,
 		Told: func(ctx context.Context, m backup.Manifest, err error) {

@@ -25,7 +25,7 @@ type Restored struct {
 	Manifest backup.Manifest `json:"manifest"`
 	Files    []string        `json:"files"`           // put into the data dir
 	Aside    string          `json:"aside,omitempty"` // where what was there before is kept
-	Age      string          `json:"age"`             // of the backup
+	Age      string          `json:"age,omitempty"`   // of the backup; "" when its time is still to come by the clock of this machine
 }
 
 // Origin is what is restored: a backup, or a database file that something else,
@@ -65,7 +65,10 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 		return r, err
 	}
 	now := cfg.Now()
-	r.Manifest, r.Age = m, now.Sub(m.TakenAt).Round(time.Second).String()
+	r.Manifest = m
+	if age := now.Sub(m.TakenAt); age >= 0 {
+		r.Age = age.Round(time.Second).String()
+	}
 	if err := errors.Join(touch(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
 		return r, err
 	}

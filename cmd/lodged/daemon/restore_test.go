@@ -259,6 +259,19 @@ func TestARestoreKeepsWhatWasThere(t *testing.T) {
 	}
 }
 
+// A backup by a clock that was ahead of this machine's has no age, and none below 0.
+func TestABackupOfATimeToComeHasNoAge(t *testing.T) {
+	cfg, p, m := restoreFixture(t)
+	cfg.Now = func() time.Time { return m.TakenAt.Add(-time.Hour) }
+	if r, err := Restore(context.Background(), cfg, Origin{Place: p, Manifest: m}, false); err != nil || r.Age != "" {
+		t.Errorf("it is %q old, %v", r.Age, err)
+	}
+	cfg.Now = func() time.Time { return m.TakenAt.Add(time.Hour) }
+	if r, err := Restore(context.Background(), cfg, Origin{Place: p, Manifest: m}, true); err != nil || r.Age != "1h0m0s" {
+		t.Errorf("it is %q old, %v", r.Age, err)
+	}
+}
+
 // A database that something else has kept, as Litestream, is marked like a backup,
 // and what is beside it stays.
 func TestADatabaseFileIsRestored(t *testing.T) {
