@@ -133,6 +133,10 @@ func unpack(ctx context.Context, r io.Reader, m Manifest, keys []age.Identity, d
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	var l local
+	if errors.As(err, &l) {
+		return nil, notRead(m, dir, l.error)
+	}
 	if _, e := io.Copy(io.Discard, raw); e != nil && err == nil {
 		err = e
 	}
@@ -200,21 +204,20 @@ func unpackInto(raw io.Reader, m Manifest, keys []age.Identity, dir string) (wro
 
 func unpackOne(t io.Reader, want File, dir string) (File, error) {
 	c := &counted{w: io.Discard, sum: sha256.New()}
-	var f *os.File
-	if dir != "" {
-		path := filepath.Join(dir, filepath.FromSlash(want.Name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return File{}, err
-		}
-		var err error
-		if f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
-			return File{}, err
-		}
-		c.w = f
+	if dir == "" {
+		_, err := io.Copy(c, io.LimitReader(t, want.Size+1))
+		return c.file(want.Name), err
 	}
-	_, err := io.Copy(c, io.LimitReader(t, want.Size+1))
-	if f != nil {
-		err = errors.Join(err, f.Sync(), f.Close())
+	path := filepath.Join(dir, filepath.FromSlash(want.Name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return File{}, ofDisk(err)
 	}
-	return c.file(want.Name), err
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return File{}, ofDisk(err)
+	}
+	w := localFile{f}
+	c.w = w
+	_, err = io.Copy(c, io.LimitReader(t, want.Size+1))
+	return c.file(want.Name), errors.Join(err, w.close())
 }

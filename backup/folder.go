@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lodge/cloud"
 )
 
 // folder keeps each backup as a folder of its own: an archive and a manifest. One
@@ -71,6 +73,9 @@ func (f folder) Put(_ context.Context, id string, write func(io.Writer) (Manifes
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(part))
+		}
+		if Full(err) {
+			err = cloud.Wrap(cloud.CodeDiskFull, err, "The disk of %s, where the backups are kept, is full; free some space and try again.", f.dir)
 		}
 	}()
 	lock, err := lockFolder(part)

@@ -53,17 +53,17 @@ type Source struct {
 func Make(ctx context.Context, p Place, s Source) (m Manifest, err error) {
 	work, done, err := Scratch(s.Work)
 	if err != nil {
-		return m, fmt.Errorf("make a backup: %w", err)
+		return m, Blame(s.Work, fmt.Errorf("make a backup: %w", err))
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	copied := filepath.Join(work, Database)
 	at := s.Now()
 	if err := s.Copy(ctx, copied); err != nil {
-		return m, err
+		return m, Blame(s.Work, err)
 	}
 	facts, err := s.Facts(ctx, copied)
 	if err != nil {
-		return m, err
+		return m, Named(err, copied, "to be backed up")
 	}
 	if facts.At.After(at) {
 		at = facts.At
@@ -123,21 +123,14 @@ type Judge func(ctx context.Context, path string) (wrong []string, f Facts, err 
 func Verify(ctx context.Context, p Place, m Manifest, keys []age.Identity, work string, judge Judge) (wrong []string, sealed bool, err error) {
 	dir, done, err := Scratch(work)
 	if err != nil {
-		return nil, false, err
+		return nil, false, Blame(work, err)
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	wrong, err = Unpack(ctx, p, m, keys, dir)
+	wrong, err = Check(ctx, p, m, keys, dir, judge)
 	if errors.Is(err, errSealed) {
 		return wrong, true, nil
 	}
-	if err != nil || len(wrong) > 0 {
-		return wrong, false, err // a database that is not the one that was copied says nothing
-	}
-	bad, facts, err := judge(ctx, filepath.Join(dir, Database))
-	if err != nil {
-		return append(bad, "database: "+err.Error()), false, nil
-	}
-	return append(bad, m.differs(facts)...), false, nil
+	return wrong, false, err
 }
 
 func (m Manifest) differs(f Facts) (wrong []string) {

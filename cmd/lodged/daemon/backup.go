@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"filippo.io/age"
+	"github.com/mattn/go-sqlite3"
+	"golang.org/x/sys/unix"
 
 	"lodge/backup"
 	"lodge/cloud"
@@ -53,7 +56,7 @@ func (c Config) BackupSource() (backup.Source, error) {
 		return backup.Source{}, fmt.Errorf("host id: %w", err)
 	}
 	s := backup.Source{
-		Copy: func(ctx context.Context, to string) error { return store.Copy(ctx, c.database(), to) },
+		Copy: func(ctx context.Context, to string) error { return ofSQLite(store.Copy(ctx, c.database(), to)) },
 		Facts: func(ctx context.Context, path string) (backup.Facts, error) {
 			f, err := store.Inspect(ctx, path)
 			facts := factsOf(f)
@@ -102,15 +105,19 @@ func (c Config) ownTime(ctx context.Context, copied, hostID string) (at time.Tim
 	return meter.Time(meter.Begin(anchor, true, tick), tick)
 }
 
-// JudgeDatabase reads a copy of a database whole: SQLite's checks, and the ledger
-// computed again. The copy is brought up to date for that.
-func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.Facts, err error) {
+// judgeWhole reads a copy of a database whole: SQLite's checks. It changes nothing.
+func judgeWhole(ctx context.Context, path string) (wrong []string, f backup.Facts, err error) {
 	facts, err := store.Inspect(ctx, path)
-	if err != nil {
-		return nil, f, err
+	if err == nil {
+		wrong, err = store.Check(ctx, path)
 	}
-	f = factsOf(facts)
-	if wrong, err = store.Check(ctx, path); err != nil || len(wrong) > 0 {
+	return wrong, factsOf(facts), ofSQLite(err)
+}
+
+// JudgeDatabase is judgeWhole, and has the ledger computed again. The copy is
+// brought up to date for that.
+func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.Facts, err error) {
+	if wrong, f, err = judgeWhole(ctx, path); err != nil || len(wrong) > 0 {
 		return wrong, f, err
 	}
 	err = store.ReadCopy(ctx, path, func(l cloud.Ledger) error {
@@ -120,7 +127,21 @@ func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.F
 		}
 		return err
 	})
-	return wrong, f, err
+	return wrong, f, ofSQLite(err)
+}
+
+// noSpace is an error of SQLite on a full disk.
+type noSpace struct{ error }
+
+func (n noSpace) Unwrap() error        { return n.error }
+func (n noSpace) Is(target error) bool { return target == unix.ENOSPC }
+
+func ofSQLite(err error) error {
+	var se sqlite3.Error
+	if errors.As(err, &se) && (se.Code == sqlite3.ErrFull || se.SystemErrno == unix.ENOSPC || se.SystemErrno == unix.EDQUOT) {
+		return noSpace{err}
+	}
+	return err
 }
 
 // openBackups makes the runner of the schedule; nil when there is none.

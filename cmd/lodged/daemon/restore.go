@@ -57,7 +57,7 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	}
 	work, done, err := backup.Scratch(cfg.DataDir)
 	if err != nil {
-		return r, err
+		return r, backup.Blame(cfg.DataDir, err)
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	m, err := o.stage(ctx, cfg, work)
@@ -103,22 +103,20 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 // its database that it is that.
 func (o Origin) stage(ctx context.Context, cfg Config, work string) (m backup.Manifest, err error) {
 	var wrong []string
-	db := filepath.Join(work, backup.Database)
+	db, name := filepath.Join(work, backup.Database), o.Database
 	if m = o.Manifest; o.Database == "" {
-		wrong, err = backup.Unpack(ctx, o.Place, m, o.Keys, work)
-	} else {
-		m, err = copyDatabase(ctx, o.Database, db)
-	}
-	if err == nil && len(wrong) == 0 {
+		name = "of backup " + m.ID
+		wrong, err = backup.Check(ctx, o.Place, m, o.Keys, work, judgeWhole)
+	} else if m, err = copyDatabase(ctx, o.Database, db); err == nil {
 		wrong, err = store.Check(ctx, db)
 	}
-	if err != nil {
-		return m, err
-	}
-	if len(wrong) > 0 {
+	if err == nil && len(wrong) > 0 {
 		return m, fmt.Errorf("the backup %s is not whole, and nothing was changed: %s", m.ID, wrong[0])
 	}
-	return m, store.MarkCopy(ctx, db, cfg.Now(), m.ID, m.TakenAt)
+	if err == nil {
+		err = store.MarkCopy(ctx, db, cfg.Now(), m.ID, m.TakenAt)
+	}
+	return m, backup.Named(backup.Blame(cfg.DataDir, ofSQLite(err)), db, name)
 }
 
 // copyDatabase makes a database file a backup of nothing else.
