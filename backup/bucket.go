@@ -42,9 +42,7 @@ func openBucket(where string, o Options) (Place, error) {
 		prefix = path.Clean(prefix) + "/"
 	}
 	c, err := minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewChainCredentials([]credentials.Provider{
-			&credentials.FileAWSCredentials{Filename: o.Credentials}, &credentials.EnvAWS{},
-		}),
+		Creds:  credentials.New(keysOf(o.Credentials)),
 		Secure: u.Scheme == "https", Region: u.Query().Get("region"), MaxRetries: 5,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,47 @@ func TestABucketKeepsBackups(t *testing.T) {
 	if _, err := backup.Make(ctx, place(t, where), source(t)); err == nil {
 		t.Error("made with a wrong key")
 	}
+}
+
+// Nobody asks a bucket without keys: it says of that no more than "Access Denied".
+func TestABucketIsNotAskedWithoutKeys(t *testing.T) {
+	dir := t.TempDir()
+	for _, env := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_PROFILE"} {
+		t.Setenv(env, "")
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "none"))
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "none"))
+	file := filepath.Join(dir, "credentials")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(what, file, want string) {
+		t.Helper()
+		p, err := backup.OpenPlace("s3:http://127.0.0.1:1/backups", backup.Options{Credentials: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = p.List(ctx); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err = backup.Make(ctx, p, source(t)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	says("no keys", "", "No keys of the bucket are set")
+	says("a missing file", file, "The file "+file+" of --backup-s3-credentials cannot be read")
+	for _, text := range []string{"", "s3cret", "[default]\n", "[default]\naws_access_key_id = lodge\n", "[other]\naws_access_key_id = lodge\naws_secret_access_key = s3cret\n"} {
+		write(text)
+		says(text, file, "file "+file+" of --backup-s3-credentials")
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "lodge")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+	says("a file that was named comes first", file, "file "+file+" of --backup-s3-credentials")
+	says("the environment", "", "connection refused")
+	write("[default]\naws_access_key_id = lodge\naws_secret_access_key = s3cret\n")
+	says("the file", file, "connection refused")
 }
 
 // More than one part, and a file that keys stand in.
