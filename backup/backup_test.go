@@ -227,6 +227,31 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Whoever asks for the latest and cannot have it is told which one to name.
+func TestLatestSaysWhichOneCanBeRead(t *testing.T) {
+	dir := t.TempDir()
+	p, s := place(t, dir), source(t)
+	var made []string
+	for range 3 {
+		m, err := backup.Make(ctx, p, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, m.ID)
+	}
+	for _, id := range made[1:] {
+		if err := os.WriteFile(filepath.Join(dir, id, "manifest.json"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := backup.Find(ctx, p, "latest"); err == nil || !strings.Contains(err.Error(), made[2]) || !strings.Contains(err.Error(), "can be read is "+made[0]+": name it") {
+		t.Errorf("it says %v", err)
+	}
+	if m, err := backup.Find(ctx, p, made[0]); err != nil || m.ID != made[0] {
+		t.Errorf("found %+v, %v", m, err)
+	}
+}
+
 func TestABackupForARecipient(t *testing.T) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -14,12 +14,17 @@ type Keep struct{ Hourly, Daily, Weekly int }
 
 // ReadKeep reads "hourly=24,daily=7,weekly=4"; what is left out is 0.
 func ReadKeep(text string) (k Keep, err error) {
+	given := map[string]bool{}
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n > 10_000 {
 			return k, fmt.Errorf("%q: use hourly=24,daily=7,weekly=4", text)
 		}
+		if given[name] {
+			return k, fmt.Errorf("%q: %s is given twice", text, name)
+		}
+		given[name] = true
 		switch name {
 		case "hourly":
 			k.Hourly = n

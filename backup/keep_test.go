@@ -54,7 +54,7 @@ func TestReadKeep(t *testing.T) {
 	if k, err := backup.ReadKeep("hourly=24, daily=7,weekly=4"); err != nil || k != (backup.Keep{Hourly: 24, Daily: 7, Weekly: 4}) {
 		t.Errorf("got %+v, %v", k, err)
 	}
-	for _, bad := range []string{"", "24", "hourly=x", "hourly=-1", "monthly=1", "daily=0"} {
+	for _, bad := range []string{"", "24", "hourly=x", "hourly=-1", "monthly=1", "daily=0", "hourly=1,hourly=2", "hourly=0,daily=1,hourly=0"} {
 		if k, err := backup.ReadKeep(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, k)
 		}

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -59,20 +60,31 @@ func newestFirst(ids []string) []string {
 }
 
 // Find gives the manifest of a backup by its name, or of the newest one for
-// "latest".
+// "latest". When that cannot be read, the error names the newest that can.
 func Find(ctx context.Context, p Place, name string) (Manifest, error) {
-	if name == "latest" {
-		ids, err := p.List(ctx)
-		if err != nil {
-			return Manifest{}, err
+	if name != "latest" {
+		if !IsID(name) {
+			return Manifest{}, noBackup(name)
 		}
-		if len(ids) == 0 {
-			return Manifest{}, cloud.Errorf(cloud.CodeNotFound, "There are no backups in this place.")
+		return p.Manifest(ctx, name)
+	}
+	ids, err := p.List(ctx)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if len(ids) == 0 {
+		return Manifest{}, cloud.Errorf(cloud.CodeNotFound, "There are no backups in this place.")
+	}
+	m, err := p.Manifest(ctx, ids[0])
+	if err == nil || ctx.Err() != nil {
+		return m, err
+	}
+	for _, id := range ids[1:] {
+		if _, e := p.Manifest(ctx, id); e == nil {
+			return Manifest{}, fmt.Errorf("%w; the newest backup that can be read is %s: name it in place of latest", err, id)
+		} else if !unreadable(e) {
+			break // the place is to blame
 		}
-		name = ids[0]
 	}
-	if !IsID(name) {
-		return Manifest{}, noBackup(name)
-	}
-	return p.Manifest(ctx, name)
+	return Manifest{}, err
 }

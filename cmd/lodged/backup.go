@@ -34,6 +34,7 @@ func backupCommand(f *flags) *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVarP(&b.output, "output", "o", "text", "text or json")
 	cmd.AddCommand(b.create(), b.list(), b.show(), b.verify(), b.delete(), b.restore(), b.report())
+	speakPlainly(cmd.Commands())
 	return cmd
 }
 
@@ -117,7 +118,7 @@ func (b *backupTool) list() *cobra.Command {
 			for _, id := range ids {
 				m, err := p.Manifest(cmd.Context(), id)
 				if err != nil {
-					fmt.Fprintf(cmd.ErrOrStderr(), "lodged: %s\n", sentence(err))
+					fmt.Fprintf(cmd.ErrOrStderr(), "lodged: %s\n", sentence(plainly(err)))
 					broken++
 					continue
 				}

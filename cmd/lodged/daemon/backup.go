@@ -152,7 +152,7 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 	}
 	p, err := d.cfg.OpenBackups()
 	if err != nil {
-		return nil, err
+		return nil, errors.New(Plain(err))
 	}
 	s, err := d.cfg.BackupSource()
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 		Told: func(ctx context.Context, m backup.Manifest, err error) {
 			why := ""
 			if err != nil {
-				why = err.Error()
+				why = Plain(err)
 			}
 			if err := d.db.RecordBackup(ctx, hostID, d.cfg.Now(), m.ID, why); err != nil {
 				d.cfg.Log.Error("record a backup", "err", err)

@@ -447,6 +447,13 @@ func TestAScheduledBackupSaysWhatBecameOfIt(t *testing.T) {
 	if events("host.backup_failed") != 1 {
 		t.Error("nobody was told of a failure")
 	}
+	s.backups.Told(ctx, backup.Manifest{}, fmt.Errorf("write a backup: %w", cloud.Wrap(cloud.CodeDiskFull, errors.New("no space left"), "The disk is full.")))
+	all, err := s.db.Events(ctx, cloud.Caller{Operator: true}, cloud.EventFilter{Limit: 1000})
+	if err != nil || !slices.ContainsFunc(all, func(e cloud.Event) bool {
+		return e.Message == "No backup was made: write a backup: The disk is full: no space left"
+	}) {
+		t.Errorf("no event says it plainly: %v, %v", all, err)
+	}
 	st := s.backupStats()()
 	if !st.Failed || st.Failures != 1 || st.Last.IsZero() {
 		t.Errorf("stats %+v", st)
