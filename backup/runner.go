@@ -18,6 +18,9 @@ type Runner struct {
 	Keep   Keep
 	// Next is the first time after an instant.
 	Next func(after time.Time) time.Time
+	// Since is when the host was installed: without a backup, what was due since then
+	// was missed. Zero, or a time to come: something was.
+	Since time.Time
 	// Told hears of each outcome: the manifest, or why there is none.
 	Told func(ctx context.Context, m Manifest, err error)
 	Now  func() time.Time
@@ -50,7 +53,9 @@ func (r *Runner) State() State {
 }
 
 // Run makes backups until ctx ends. What was missed while it did not run is made
-// once, at the start, and so is the first of all: without a backup one is missing.
+// once, at the start, also when there was never one. Not before the first time is
+// due: an empty host that has been given the place of a lost one, to be restored
+// from there, would be the latest in it.
 func (r *Runner) Run(ctx context.Context) {
 	if _, err := r.Place.Sweep(ctx, r.Source.HostID, r.Now()); err != nil && ctx.Err() == nil {
 		r.Log.Error("remove what is left of backups", "err", err)
@@ -94,8 +99,8 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
-// newest is when the newest backup of this host was made; zero: there is none. What
-// cannot be read is none, and what was made by a clock that was ahead, or was
+// newest is when the newest backup of this host was made, or since when there could
+// be one; zero: one is missing. What cannot be read is none, and what was made by a clock that was ahead, or was
 // renamed, says nothing of what is due.
 func (r *Runner) newest(ctx context.Context) (time.Time, error) {
 	ids, err := r.Place.List(ctx)
@@ -121,7 +126,10 @@ func (r *Runner) newest(ctx context.Context) (time.Time, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Failed = time.Time{}
-	return time.Time{}, nil
+	if r.Since.After(r.Now()) {
+		return time.Time{}, nil
+	}
+	return r.Since, nil
 }
 
 // Once makes one backup, and removes those that nothing keeps when it was made. It

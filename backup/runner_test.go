@@ -82,12 +82,15 @@ func (d *daily) kept() int {
 	return len(ids)
 }
 
-// Whoever has a schedule has a backup: lodged may be down at each of its times.
+// Whoever has a schedule has a backup: lodged may be down at each of its times. The
+// first one waits for its time: that of an empty host in the place of a lost one
+// would be the latest.
 func TestWhatWasMissedIsMadeAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDaily(t)
 		time.Sleep(10 * time.Hour)
-		for day := 1; day <= 4; day++ {
+		d.Since = time.Now()
+		for day := range 5 {
 			d.run(time.Hour)
 			if n := d.kept(); n != day {
 				t.Fatalf("on day %d there are %d backups", day, n)
@@ -96,6 +99,20 @@ func TestWhatWasMissedIsMadeAtTheStart(t *testing.T) {
 			time.Sleep(22 * time.Hour)
 		}
 		if n := d.kept(); n != 4 {
+			t.Errorf("there are %d backups", n)
+		}
+	})
+}
+
+// A host that was installed by a clock that was ahead has a backup too.
+func TestAHostOfATimeToComeHasABackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaily(t)
+		time.Sleep(10 * time.Hour)
+		d.Since = time.Now().AddDate(70, 0, 0)
+		d.run(time.Hour)
+		d.run(time.Hour)
+		if n := d.kept(); n != 1 {
 			t.Errorf("there are %d backups", n)
 		}
 	})

@@ -167,7 +167,12 @@ func (d *Daemon) openBackups(hostID string) (*backup.Runner, error) {
 		f, err := store.Inspect(ctx, path)
 		return factsOf(f), err
 	}
+	installed := time.Time{}
+	if info, err := os.Stat(d.cfg.path("host-id")); err == nil {
+		installed = info.ModTime()
+	}
 	return &backup.Runner{
+		Since: installed,
 		Place: p, Source: s, Keep: b.Keep, Next: next, Now: d.cfg.Now, Log: d.cfg.Log,
 		Told: func(ctx context.Context, m backup.Manifest, err error) {
 			why := ""

@@ -413,8 +413,12 @@ func TestNothingOfADataDirIsForgotten(t *testing.T) {
 }
 
 func TestAScheduledBackupSaysWhatBecameOfIt(t *testing.T) {
-	place := filepath.Join(t.TempDir(), "backups")
-	s := start(t, t.TempDir(), func(c *Config) {
+	place, dir := filepath.Join(t.TempDir(), "backups"), t.TempDir()
+	long := time.Now().AddDate(-9, 0, 0) // ago the host was installed
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "host-id"), []byte(uuid.NewString()+"\n"), 0o600), os.Chtimes(filepath.Join(dir, "host-id"), long, long)); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, dir, func(c *Config) {
 		c.Backups = Backups{To: place, Schedule: "0 0 29 2 *", Keep: backup.Keep{Hourly: 1}}
 	})
 	ctx := context.Background()
@@ -430,7 +434,7 @@ func TestAScheduledBackupSaysWhatBecameOfIt(t *testing.T) {
 		}
 		return n
 	}
-	// The first is made at the start, whenever the next time is.
+	// It was missed since the host was installed, and is made at the start.
 	for deadline := time.Now().Add(time.Minute); events("host.backup") == 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
