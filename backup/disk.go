@@ -56,11 +56,16 @@ func Full(err error) bool {
 
 // Blame has an error of a full disk say which one that is: the one of dir.
 func Blame(dir string, err error) error {
-	if err == nil || !Full(err) {
+	if err == nil || !Full(err) || errors.As(err, new(blamed)) {
 		return err
 	}
-	return cloud.Wrap(cloud.CodeDiskFull, err, "The disk of %s is full, and it is needed there for a copy of the database and its files; free some space and try again. No backup is at fault.", dir)
+	return blamed{cloud.Wrap(cloud.CodeDiskFull, err, "The disk of %s is full, and it is needed there for a copy of the database and its files; free some space and try again. No backup is at fault.", dir)}
 }
+
+// blamed is an error that says already which disk is full.
+type blamed struct{ error }
+
+func (b blamed) Unwrap() error { return b.error }
 
 // Check unpacks a backup into an empty folder and says what is wrong with it there:
 // its bytes and files, what the judge finds in its database, and what the manifest

@@ -306,7 +306,8 @@ func TestARestoreOnAFullDiskSaysSo(t *testing.T) {
 			}
 			break
 		}
-		if cloud.CodeOf(err) != cloud.CodeDiskFull || strings.Contains(err.Error(), "not whole") || strings.Contains(err.Error(), ".backup-work") || size > 16<<10 {
+		if cloud.CodeOf(err) != cloud.CodeDiskFull || strings.Contains(err.Error(), "not whole") || strings.Contains(err.Error(), ".backup-work") ||
+			strings.Count(err.Error(), "The disk of "+cfg.DataDir+" is full") != 1 || size > 16<<10 {
 			t.Fatalf("with %d KiB: %v", size, err)
 		}
 		if there(cfg.path("lodge.db")) || there(cfg.path("host-id")) || there(cfg.path(restoring)) {
