@@ -24,7 +24,7 @@ func keysOf(file string) *keys {
 	return &keys{&credentials.Chain{Providers: []credentials.Provider{own, &credentials.EnvAWS{}}}, ""}
 }
 
-func (k *keys) Retrieve() (credentials.Value, error) { return k.judged(k.Provider.Retrieve()) }
+func (k *keys) Retrieve() (credentials.Value, error) { return k.RetrieveWithCredContext(nil) }
 
 func (k *keys) RetrieveWithCredContext(c *credentials.CredContext) (credentials.Value, error) {
 	return k.judged(k.Provider.RetrieveWithCredContext(c))
