@@ -78,6 +78,7 @@ type HostNetwork struct {
 	Worn   bool
 	Ports  map[string]PortSpec // by MAC, lower case
 	Bridge string
+	CIDR   netip.Prefix // its addresses; not valid when the host does not say
 }
 
 // NetworkWish is a network with the number of ports that need it on its host.

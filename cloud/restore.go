@@ -28,14 +28,16 @@ func OrphanKinds() []OrphanKind {
 
 // Orphan is something of lodge's on a host that the database does not know: what
 // was made after the backup that the database was restored from, most often.
-// lodge leaves it alone, and gives its address to nobody.
+// lodge leaves it alone, but for a network that nothing uses, and gives its
+// addresses to nobody.
 type Orphan struct {
 	Kind      OrphanKind
-	ID        string // the instance's, volume's, image's or network's; a port's MAC
-	NetworkID string // of a port
-	Address   netip.Addr
-	State     GuestState // of a guest
-	Path      string     // of a disk
+	ID        string       // the instance's, volume's, image's or network's; a port's MAC
+	NetworkID string       // of a port
+	Address   netip.Addr   // of a port
+	CIDR      netip.Prefix // of a network
+	State     GuestState   // of a guest
+	Path      string       // of a disk
 	FoundAt   time.Time
 }
 

@@ -212,19 +212,23 @@ func (h *Host) RemoveNetwork(ctx context.Context, id string) error {
 			return h.book.remove(id)
 		}
 		defer f.net.Free()
-		if err := f.net.Destroy(); err != nil && !gone(err) {
-			return fmt.Errorf("stop: %w", err)
-		}
-		// No network would end it later.
-		if err := h.endOrphans(f.net); err != nil && !gone(err) {
-			return err
-		}
-		if err := f.net.Undefine(); err != nil && !gone(err) {
-			return fmt.Errorf("undefine: %w", err)
-		}
-		return h.book.remove(id)
+		return h.remove(f)
 	})
 	return netError(err, "The network could not be removed from the host.")
+}
+
+func (h *Host) remove(f found) error {
+	if err := f.net.Destroy(); err != nil && !gone(err) {
+		return fmt.Errorf("stop: %w", err)
+	}
+	// No network would end it later.
+	if err := h.endOrphans(f.net); err != nil && !gone(err) {
+		return err
+	}
+	if err := f.net.Undefine(); err != nil && !gone(err) {
+		return fmt.Errorf("undefine: %w", err)
+	}
+	return h.book.remove(f.xml.UUID)
 }
 
 // gone is an error that says that there is nothing to stop or undefine.

@@ -240,7 +240,7 @@ func (h *Host) addTo(seen sight, f found) error {
 	if active && h.book.due(f.xml.UUID) {
 		seen.fences[f.xml.UUID] = fenceOf(&f.xml)
 	}
-	seen.nets[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Worn: worn, Bridge: f.xml.Bridge.Name, Ports: ports}
+	seen.nets[f.xml.UUID] = cloud.HostNetwork{ID: f.xml.UUID, Active: active, Worn: worn, Bridge: f.xml.Bridge.Name, CIDR: rangeOf(&f.xml), Ports: ports}
 	return nil
 }
 
@@ -252,6 +252,8 @@ func netError(err error, message string) error {
 		return nil
 	case errors.As(err, &e), errors.Is(err, context.Canceled):
 		return err
+	case virt.Says(err, "already in use by interface "+cloud.BridgeName("")):
+		message = "The network's address range overlaps that of another network of lodge's on the host; an operator has to look which one, and whether it is still needed."
 	case virt.Says(err, "already in use by interface"):
 		message = "The network's address range overlaps one that the host itself uses; another range is needed."
 	case virt.Says(err, "bridge name") && virt.Says(err, "already"):

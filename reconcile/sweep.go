@@ -152,6 +152,11 @@ func (l *Loop) sweepNetworks(ctx context.Context, nets map[string]cloud.HostNetw
 			l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: w.ID})
 		}
 	}
+	var strays []string
+	l.strays, strays = PlanStrays(wishes, nets, l.strays)
+	for _, id := range strays {
+		l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: id})
+	}
 }
 
 // network brings one network to what its ports need, then lets the instances
@@ -171,6 +176,7 @@ func (l *Loop) network(ctx context.Context, id string) {
 			return
 		}
 		if len(wishes) == 0 {
+			l.stray(ctx, id)
 			return
 		}
 		w := wishes[0]

@@ -74,7 +74,7 @@ func (w *world) lodged() {
 	var dead atomic.Bool
 	ctx, cancel := context.WithCancel(context.Background())
 	loop := reconcile.New(failpoint.Wrap(reconcile.Options{
-		HostID: w.hid, Guests: w.host, Ends: w.host, Counters: w.host, Disks: w.host, Nets: w.host, Fetcher: nil,
+		HostID: w.hid, Guests: w.host, Ends: w.host, Counters: w.host, Disks: w.host, Nets: w.host, Strays: w.host, Fetcher: nil,
 		Instances: w.db, Networks: w.db, Images: w.db, Hosts: w.db, Traffic: w.db, Bell: w.db.Bell(),
 		Now: func() time.Time { return time.Now().Add(w.skew) }, Skew: func() time.Duration { return w.skew }, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, func(at failpoint.Point) error {

@@ -184,7 +184,8 @@ func (t *tx) createDefaultNetwork(n cloud.NewTenant) error {
 	return err
 }
 
-// pickSubnet chooses a subnet that no network uses that is still on a host.
+// pickSubnet chooses a subnet that no network uses that is still on a host,
+// whether a row is about it or not.
 func (t *tx) pickSubnet() (netip.Prefix, error) {
 	taken, err := collect(t, func(rows *sql.Rows) (netip.Prefix, error) {
 		var text string
@@ -200,6 +201,11 @@ func (t *tx) pickSubnet() (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	strange, err := t.orphanRanges()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	taken = append(taken, strange...)
 	cidr, ok := cloud.PickSubnet(t.opts.NetworkPool, t.opts.SubnetBits, taken)
 	if !ok {
 		return cidr, cloud.Errorf(cloud.CodeAddresses, "The address pool %s has no free /%d left for another tenant; delete a tenant, or give lodged a larger pool.",

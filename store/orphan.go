@@ -63,7 +63,11 @@ func scanOrphan(rows *sql.Rows) (o cloud.Orphan, err error) {
 	if err := rows.Scan(&o.Kind, &o.ID, &o.NetworkID, &address, &o.State, &o.Path, &found); err != nil {
 		return o, err
 	}
-	if address != "" {
+	switch {
+	case address == "":
+	case o.Kind == cloud.OrphanNetwork:
+		o.CIDR, err = netip.ParsePrefix(address)
+	default:
 		o.Address, err = netip.ParseAddr(address)
 	}
 	o.FoundAt = moment(found)
@@ -129,7 +133,7 @@ func orphansIn(s source, now time.Time, seen cloud.HostSight) (out []cloud.Orpha
 		add(table, cloud.Orphan{Kind: cloud.OrphanKind(key.Kind), ID: key.ID, Path: disk.Path})
 	}
 	for id, n := range seen.Networks {
-		add("network", cloud.Orphan{Kind: cloud.OrphanNetwork, ID: id})
+		add("network", cloud.Orphan{Kind: cloud.OrphanNetwork, ID: id, CIDR: n.CIDR})
 		for mac, p := range n.Ports {
 			add("port", cloud.Orphan{Kind: cloud.OrphanPort, ID: mac, NetworkID: id, Address: p.Address})
 		}
@@ -177,9 +181,12 @@ func (t *tx) keepOrphans(hostID string, found []cloud.Orphan) error {
 }
 
 func (t *tx) insertOrphan(hostID string, o cloud.Orphan) error {
-	address := ""
-	if o.Address.IsValid() {
+	address := "" // a network has a range of them there
+	switch {
+	case o.Address.IsValid():
 		address = o.Address.String()
+	case o.CIDR.IsValid():
+		address = o.CIDR.String()
 	}
 	_, err := t.exec(`
 		INSERT INTO orphan (
@@ -195,6 +202,21 @@ func (t *tx) insertOrphan(hostID string, o cloud.Orphan) error {
 		ON CONFLICT DO NOTHING`,
 		hostID, string(o.Kind), o.ID, o.NetworkID, address, string(o.State), o.Path, stamp(o.FoundAt))
 	return err
+}
+
+// orphanRanges are the ranges of addresses that a host has in use for networks no
+// row is about. What is known of a port alone stands for a range of its own size.
+func (t *tx) orphanRanges() (taken []netip.Prefix, err error) {
+	all, err := orphans(t, "")
+	for _, o := range all {
+		switch {
+		case o.CIDR.IsValid():
+			taken = append(taken, o.CIDR.Masked())
+		case o.Kind == cloud.OrphanPort && o.Address.IsValid():
+			taken = append(taken, netip.PrefixFrom(o.Address, o.Address.BitLen()))
+		}
+	}
+	return taken, err
 }
 
 // refuseImageOfOrphans keeps images as long as the host has disks that no row is

@@ -132,3 +132,42 @@ func TestAnImageThatIsNotOnTheHostIsReported(t *testing.T) {
 		t.Errorf("images that are not there: %v, and it is %s", r.Report.NoImage, web1.ImageID)
 	}
 }
+
+// A tenant that was made since the backup has a network on the host and no row. Its
+// range is given to nobody as long as the network, or only a port of it, is there.
+func TestTheRangeOfANetworkThatNoRowIsAboutIsNotGiven(t *testing.T) {
+	w := newWorld(t)
+	tenant := func(name string) cloud.NewTenant {
+		return cloud.NewTenant{ID: id(name), NetworkID: id(name, "net"), SubnetID: id(name, "subnet"), Name: name}
+	}
+	given := func(name string) netip.Prefix {
+		t.Helper()
+		_, err := w.CreateTenant(ctx, operator, w.now, tenant(name))
+		w.must(err)
+		n, err := w.Network(ctx, operator, id(name, "net"))
+		w.must(err)
+		return n.Subnets[0].CIDR
+	}
+	w.must(w.MarkRestored(ctx, w.now, "b1", w.now.Add(-time.Hour)))
+	_, err := w.CreateTenant(ctx, operator, w.now, tenant("early"))
+	w.refused(err, cloud.CodeUnavailable)
+
+	mac := "52:54:00:aa:bb:cc"
+	late, second := netip.MustParsePrefix("10.77.1.0/24"), netip.MustParsePrefix("10.77.2.0/24")
+	seen := w.sightOf()
+	seen.Networks[id("late")] = cloud.HostNetwork{ID: id("late"), Active: true, CIDR: late}
+	seen.Networks[id("second")] = cloud.HostNetwork{ID: id("second"), Active: true, Ports: map[string]cloud.PortSpec{mac: {MAC: mac, Address: second.Addr().Next()}}}
+	w.must(w.Adopt(ctx, hostID, w.now, nil, cloud.RestoreReport{}, seen))
+	all, err := w.Orphans(ctx, operator)
+	w.must(err)
+	if len(all) != 3 || all[0].Kind != cloud.OrphanNetwork || all[0].CIDR != late && all[1].CIDR != late {
+		t.Errorf("orphans %+v", all)
+	}
+	if got := given("newt"); got.Overlaps(late) || got.Overlaps(second) {
+		t.Errorf("newt got %v", got)
+	}
+	w.must(w.RecordOrphans(ctx, hostID, w.now, w.sightOf()))
+	if got := given("next"); got != late {
+		t.Errorf("behind the removal next got %v", got)
+	}
+}

@@ -58,6 +58,9 @@ func (d *DB) CreateTenant(ctx context.Context, c cloud.Caller, now time.Time, n 
 		return tenant, cloud.Errorf(cloud.CodeForbidden, "Only an operator makes tenants; ask yours for %q.", n.Name)
 	}
 	err = d.write(ctx, now, c, "tenant.create", func(t *tx) error {
+		if err := t.refuseUnadopted(); err != nil {
+			return err
+		}
 		if err := t.createTenant(n); err != nil {
 			return err
 		}

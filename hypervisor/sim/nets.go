@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"lodge/cloud"
@@ -35,7 +36,7 @@ func (h *Host) LookNetworks(ctx context.Context, ids []string) (map[string]cloud
 		}
 		for _, id := range ids {
 			if n := h.nets[id]; n != nil {
-				out[id] = cloud.HostNetwork{ID: id, Active: n.active, Ports: maps.Clone(n.ports), Bridge: cloud.BridgeName(id)}
+				out[id] = cloud.HostNetwork{ID: id, Active: n.active, Ports: maps.Clone(n.ports), Bridge: cloud.BridgeName(id), CIDR: n.spec.CIDR}
 			}
 		}
 		return nil
@@ -67,6 +68,27 @@ func (h *Host) RemoveNetwork(ctx context.Context, id string) error {
 		return nil
 	})
 	return netErr(err, "remove network", id)
+}
+
+// RemoveUnused removes a network without ports on which no guest has a NIC.
+func (h *Host) RemoveUnused(ctx context.Context, id string) (removed bool, err error) {
+	err = h.do(ctx, CallRemoveNetwork, "", func() error {
+		n := h.nets[id]
+		if n == nil || len(n.ports) > 0 {
+			return nil
+		}
+		for _, g := range h.guests {
+			for _, spec := range []*cloud.GuestSpec{g.next, g.run} {
+				if spec != nil && slices.ContainsFunc(spec.NICs, func(nic cloud.GuestNIC) bool { return nic.NetworkID == id }) {
+					return nil
+				}
+			}
+		}
+		delete(h.nets, id)
+		removed = true
+		return nil
+	})
+	return removed, netErr(err, "remove unused network", id)
 }
 
 // EnsurePort gives the MAC its fixed address and name, in place of whatever

@@ -56,6 +56,9 @@ func Wrap(o reconcile.Options, hook Hook) reconcile.Options {
 	if o.Nets != nil {
 		o.Nets = p
 	}
+	if o.Strays != nil {
+		o.Strays = p
+	}
 	if o.Instances != nil {
 		o.Instances = p
 	}
@@ -153,6 +156,10 @@ func (p points) LookNetworks(ctx context.Context, ids []string) (map[string]clou
 
 func (p points) EnsureNetwork(ctx context.Context, s cloud.NetworkSpec) error {
 	return p.do("EnsureNetwork", func() error { return p.o.Nets.EnsureNetwork(ctx, s) })
+}
+
+func (p points) RemoveUnused(ctx context.Context, id string) (bool, error) {
+	return ask(p, "RemoveUnused", func() (bool, error) { return p.o.Strays.RemoveUnused(ctx, id) })
 }
 
 func (p points) RemoveNetwork(ctx context.Context, id string) error {

@@ -243,7 +243,7 @@ func (d *Daemon) newLoop(hostID string) *reconcile.Loop {
 	}
 	loop := reconcile.New(armed(reconcile.Options{
 		HostID: hostID,
-		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets,
+		Guests: d.host.guests, Ends: d.host.ends, Counters: d.host.counters, Disks: d.host.disks, Nets: d.host.nets, Strays: d.host.strays,
 		Fetcher:   fetch.New(fetch.Options{Allow: d.cfg.ImportAllow, MaxBytes: d.cfg.MaxImageBytes}),
 		Instances: d.db, Networks: d.db, Images: d.db, Hosts: hosts, Traffic: d.db, Restores: d.db, Bell: d.db.Bell(),
 		Now: d.cfg.Now, Skew: skew, Log: d.cfg.Log, Workers: d.cfg.Workers, SweepEvery: d.cfg.SweepEvery,

@@ -28,6 +28,7 @@ type hands struct {
 	counters reconcile.Counters
 	disks    reconcile.Disks
 	nets     reconcile.Nets
+	strays   reconcile.Strays
 	console  api.Console
 	describe func(context.Context) (cloud.Host, error)
 	link     func() cloud.LinkStats // nil: there is no link
@@ -43,7 +44,7 @@ func openHands(cfg Config, seen cloud.Observe) (hands, error) {
 
 func simHands(cfg Config) hands {
 	h := sim.New(sim.Options{Now: cfg.Now, Latency: sim.Realistic()})
-	return hands{name: "sim", guests: h, ends: h, counters: h, disks: h, nets: h, console: h,
+	return hands{name: "sim", guests: h, ends: h, counters: h, disks: h, nets: h, strays: h, console: h,
 		describe: h.Describe}
 }
 
@@ -78,7 +79,7 @@ func realHands(cfg Config, seen cloud.Observe) (h hands, err error) {
 	}
 	h.closers = append(h.closers, nets)
 	h.ends, h.counters = guests, guests
-	h.name, h.guests, h.disks, h.nets, h.console = cfg.LibvirtURI, guests, disks, nets, guests
+	h.name, h.guests, h.disks, h.nets, h.strays, h.console = cfg.LibvirtURI, guests, disks, nets, nets, guests
 	h.describe, h.link = guests.Describe, link.Stats
 	return h, nil
 }

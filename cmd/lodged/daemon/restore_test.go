@@ -67,7 +67,7 @@ func (d *days) lodgedAgain() {
 	d.must(err)
 	c := clocked{d.db, keeper}
 	loop := reconcile.New(reconcile.Options{
-		HostID: d.hid, Guests: d.host, Ends: d.host, Counters: d.host, Traffic: d.db, Disks: d.host, Nets: d.host, Instances: d.db, Networks: d.db, Images: d.db, Hosts: c, Restores: d.db,
+		HostID: d.hid, Guests: d.host, Ends: d.host, Counters: d.host, Traffic: d.db, Disks: d.host, Nets: d.host, Strays: d.host, Instances: d.db, Networks: d.db, Images: d.db, Hosts: c, Restores: d.db,
 		Bell: d.db.Bell(), Now: keeper.Now, Log: slog.New(slog.NewTextHandler(d.log, nil)),
 	})
 	keeper.settled = loop.Settled

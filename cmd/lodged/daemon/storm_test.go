@@ -239,7 +239,7 @@ func (w *storm) start() {
 	w.must(err)
 	s := clocked{w.db, keeper}
 	loop := reconcile.New(failpoint.Wrap(reconcile.Options{
-		HostID: w.hid, Guests: w.host, Ends: w.host, Counters: w.host, Disks: w.host, Nets: w.host,
+		HostID: w.hid, Guests: w.host, Ends: w.host, Counters: w.host, Disks: w.host, Nets: w.host, Strays: w.host,
 		Fetcher: fetcher{w}, Instances: s, Networks: s, Images: s, Hosts: s, Traffic: s, Restores: s, Bell: w.db.Bell(),
 		Now: keeper.Now, Skew: keeper.Skew, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, func(at failpoint.Point) error { return w.point(p, at) }))
