@@ -88,6 +88,9 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return nil, fmt.Errorf("make the data dir: %w", err)
 	}
+	if err := refuseRoot(cfg); err != nil {
+		return nil, err
+	}
 	if d.lock, err = lockDir(cfg.DataDir); err != nil {
 		return nil, err
 	}

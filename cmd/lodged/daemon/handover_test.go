@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Root restores, and the lodged that is not root owns what was restored.
@@ -67,5 +69,38 @@ func TestWhatIsHandedOverIsInTheDataDir(t *testing.T) {
 	info, err := os.Stat(outside)
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// Root runs no lodged on the service's database: what it made there and in libvirt's
+// folder of fixed leases could not be replaced by the service. Nothing is made before.
+func TestRootRunsNoLodgedOnADatabaseOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, who is refused")
+	}
+	cfg := Config{DataDir: t.TempDir(), Now: time.Now, Log: discard()}
+	if err := refuseRoot(cfg); err != nil {
+		t.Errorf("without a database: %v", err)
+	}
+	if err := os.WriteFile(cfg.path("lodge.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := refuseRoot(cfg); err != nil {
+		t.Errorf("on root's database: %v", err)
+	}
+	if err := os.Chown(cfg.path("lodge.db"), 64001, 64001); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(cfg)
+	if err == nil {
+		t.Fatal(d.Close(), "it runs")
+	}
+	for _, want := range []string{"the user with the id 64001", "systemctl start lodged", "as-lodge", "trust-clock"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	if all, err := os.ReadDir(cfg.DataDir); err != nil || len(all) != 1 {
+		t.Errorf("in the data dir are %v, %v", all, err)
 	}
 }
