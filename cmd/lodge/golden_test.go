@@ -117,6 +117,13 @@ func TestInstancesAreListedAndShown(t *testing.T) {
 		{"show", "show web1", nil},
 		{"show-id", "show 11111111-1111-4111-8111-111111111111 -o json", nil},
 		{"show-problem", "show db1", func(b *bench) { b.on("GET /v1/instances", instances(db1)) }},
+		{"show-problem-ahead", "show db1", func(b *bench) { // lodge's time is three hours ahead of a clock that was set back
+			ahead := db1
+			p := *ahead.Problem
+			p.Since, p.RetryAt = ago(-3*time.Hour), ago(-3*time.Hour-7*time.Second)
+			ahead.Problem = &p
+			b.on("GET /v1/instances", instances(ahead))
+		}},
 		{"show-pending", "show web1", func(b *bench) { b.on("GET /v1/instances", instances(pending)) }},
 		{"show-missing", "show nobody", func(b *bench) { b.on("GET /v1/instances", instances()) }},
 		{"show-missing-id", "show 99999999-9999-4999-8999-999999999999", nil},

@@ -54,7 +54,7 @@ func showing[T any](a *app, noun string, names namer, find finder[T], human func
 }
 
 func deleting[T any](a *app, noun string, names namer, find finder[T], remove func(context.Context, *client.Client, T) error) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "delete NAME...", Aliases: []string{"rm"}, Short: "Delete " + noun + "s that nothing uses",
 		Example: "  lodge " + noun + " delete NAME",
 		Args:    takes(1, -1), ValidArgsFunction: a.names(-1, names),
@@ -80,6 +80,8 @@ func deleting[T any](a *app, noun string, names namer, find finder[T], remove fu
 			return nil
 		},
 	}
+	cmd.Flags().BoolP("yes", "y", false, "nothing is asked here anyway; for who says it to every delete")
+	return cmd
 }
 
 func join(words []string) string { return strings.Join(words, ", ") }

@@ -143,6 +143,9 @@ func TestImagesAreImported(t *testing.T) {
 		{"image-delete", "image delete debian-12", func(b *bench) {
 			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).on("DELETE /v1/images/"+imageID, nil)
 		}},
+		{"image-delete-yes", "image delete debian-12 --yes", func(b *bench) {
+			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).on("DELETE /v1/images/"+imageID, nil)
+		}},
 		{"image-delete-used", "image delete debian-12", func(b *bench) {
 			b.on("GET /v1/images", wire.List[wire.Image]{Items: []wire.Image{debian("active")}}).
 				on("DELETE /v1/images/"+imageID, problem{Status: 409, Code: "in_use", Detail: "The image debian-12 is used by 1 instance."})

@@ -188,6 +188,10 @@ func (a *app) when(t wire.Time) string {
 	return fmt.Sprintf("%s (%s ago)", t.UTC().Format("2006-01-02 15:04:05Z"), age(a.now(), t.Time))
 }
 
+// longestWait is more than lodge ever waits between two tries. A longer one is the
+// difference of two clocks: lodge's time may be hours ahead of a clock that was set back.
+const longestWait = 10 * time.Minute
+
 func (a *app) problem(p *wire.Problem) string {
 	if p == nil {
 		return ""
@@ -198,6 +202,8 @@ func (a *app) problem(p *wire.Problem) string {
 		text += ", waits for a change"
 	case wait <= 0:
 		text += ", is being tried again"
+	case wait > longestWait:
+		text += ", is tried again by itself"
 	default:
 		text += fmt.Sprintf(", is tried again in %ds", int(wait.Seconds())+1)
 	}
