@@ -197,7 +197,7 @@ func (k *timekeeper) believe(ctx context.Context, step cloud.ClockStep, stepped 
 	k.doubt = doubt
 	switch {
 	case begins:
-		k.problem.Store(&cloud.Problem{Code: cloud.CodeClockStepped, Since: step.At, Message: "The wall clock is " + doubt.Off.Truncate(time.Minute).String() +
+		k.problem.Store(&cloud.Problem{Code: cloud.CodeClockStepped, Since: step.At, Message: "The wall clock is " + doubt.Off.Round(time.Minute).String() +
 			" ahead of lodge's time, which goes on without it until that has stood for 10 minutes. If the clock is right, wait, or restart lodged with --trust-clock; if it is wrong, set it."})
 		k.log.Error("the wall clock was set far forward; it is followed when that has stood for a while", "ledger", step.At, "clock", step.Wall)
 	case ends:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,8 +155,11 @@ func TestADaemonWhoseClockIsWrongForAMoment(t *testing.T) {
 		t.Fatalf("the ledger is %v ahead: %v", off, steps(t, c))
 	}
 
-	clocks.set(24 * time.Hour)
+	clocks.set(24*time.Hour - 10*time.Second)
 	await(t, "a host with a problem again", func() bool { return hostProblem(t, c) == "clock_stepped" })
+	if hosts, err := c.Hosts(context.Background()); err != nil || !strings.Contains(hosts[0].Problem.Message, " is 24h0m0s ahead") {
+		t.Errorf("%v: a day ahead is told as %q", err, hosts[0].Problem.Message)
+	}
 	clocks.pass(11 * time.Minute)
 	await(t, "a step that stands", func() bool { return len(steps(t, c)) == 1 && hostProblem(t, c) == "" })
 	if off := ahead(); off < 24*time.Hour || off > 25*time.Hour {
