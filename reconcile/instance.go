@@ -47,7 +47,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			return
 		}
 		m.lookedAt = now
-		s.AskedAt, s.Swept = m.askedAt, swept
+		s.AskedAt, s.RanAt, s.Swept = m.askedAt, l.ranAt(id), swept
 		d := Plan(w, s, now)
 		if pause > 0 && (len(d.Steps) > 0 || len(d.Needs) > 0) {
 			l.pause(ctx, ref, w, &m, d, pause)

@@ -19,6 +19,9 @@ type Seen struct {
 	// AskedAt is when this process last asked the guest to shut down. Losing it
 	// costs one more press of the power button.
 	AskedAt time.Time
+	// RanAt is the last moment at which a run that is over now may have gone on for
+	// all that is known: nobody need have seen its end. Zero: it ended just now.
+	RanAt time.Time
 }
 
 // Decision is what Plan found.
@@ -165,7 +168,7 @@ func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 		d.Steps = append(d.Steps, define(w, s, spec))
 		return
 	}
-	planPower(d, w, *s.Guest, s.AskedAt, now)
+	planPower(d, w, s, now)
 	if len(d.Steps) == 0 && d.Again.IsZero() {
 		d.Record.ObservedGeneration = w.Generation
 		d.Record.Task = cloud.TaskNone

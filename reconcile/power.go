@@ -10,14 +10,15 @@ import (
 const quickEnd = time.Minute
 
 // planPower brings a completely defined guest to the wanted power.
-func planPower(d *Decision, w cloud.InstanceWish, g cloud.Guest, asked, now time.Time) {
+func planPower(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
+	g, asked := *s.Guest, s.AskedAt
 	if w.Power == cloud.PowerOff {
 		planOff(d, w, g, asked, now)
 		return
 	}
 	switch g.State {
 	case cloud.GuestOff, cloud.GuestSaved:
-		planOn(d, w, g, now)
+		planOn(d, w, s, now)
 	case cloud.GuestPaused:
 		planResume(d, w, g)
 	case cloud.GuestRunning:
@@ -51,10 +52,10 @@ func (d *Decision) shutDown(w cloud.InstanceWish, g cloud.Guest, asked, now time
 }
 
 // planOn starts a guest that is off, unless it switched itself off.
-func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
-	on := ran(w)
+func planOn(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
+	g, on := *s.Guest, ran(w)
 	rebooting := w.Boots > w.ObservedBoots
-	if on && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation && !pressed(w, now) {
+	if on && !rebooting && g.OffReason == cloud.OffShutdown && w.ObservedGeneration == w.Generation && !pressed(w, s.RanAt, now) {
 		d.Record.GuestStopped = true
 		return
 	}
@@ -76,9 +77,13 @@ func planOn(d *Decision, w cloud.InstanceWish, g cloud.Guest, now time.Time) {
 
 // pressed reports whether a shutdown may be the answer to lodge's own power
 // button: a stop that was taken back by a start (or a reboot) in this run, less
-// than a guest's grace ago. Then it is not the guest's wish.
-func pressed(w cloud.InstanceWish, now time.Time) bool {
-	return w.PowerAt.After(w.StartedAt) && now.Sub(w.PowerAt) < cloud.DefaultStopGrace
+// than a guest's grace before its end. Then it is not the guest's wish. Where
+// nobody saw the end it may have been right behind the last look.
+func pressed(w cloud.InstanceWish, ranAt, now time.Time) bool {
+	if ranAt.IsZero() {
+		ranAt = now
+	}
+	return w.PowerAt.After(w.StartedAt) && ranAt.Sub(w.PowerAt) < cloud.DefaultStopGrace
 }
 
 func planResume(d *Decision, w cloud.InstanceWish, g cloud.Guest) {

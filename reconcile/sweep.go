@@ -28,7 +28,9 @@ func (l *Loop) sweep(ctx context.Context) {
 	slices.SortStableFunc(wishes, func(a, b cloud.InstanceWish) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	gap := l.gap.Load()
 	for _, w := range wishes {
-		d := Plan(w, assemble(w, guests, disks, nets), now)
+		s := assemble(w, guests, disks, nets)
+		s.RanAt = l.ranAt(w.ID)
+		d := Plan(w, s, now)
 		overdue := l.notice(d.Record, w)
 		if gap != 0 || overdue {
 			l.endOf(&d.Record, w, time.Time{})

@@ -95,6 +95,21 @@ func (l *Loop) endOf(r *cloud.InstanceRecord, w cloud.InstanceWish, ended time.T
 	}
 }
 
+// ranAt is the last moment at which a guest that is off now may still have run:
+// when something was told of it, else when all were last seen. Zero: unknown.
+func (l *Loop) ranAt(id string) time.Time {
+	if h, known := l.told.get(id); known {
+		return h.at
+	}
+	if gap := l.gap.Load(); gap != 0 {
+		return time.UnixMilli(gap)
+	}
+	if looked := l.looked.Load(); looked != 0 {
+		return time.UnixMilli(looked)
+	}
+	return time.Time{}
+}
+
 // notice has a sweep hear of the runs that ended without anybody telling.
 func (l *Loop) notice(r cloud.InstanceRecord, w cloud.InstanceWish) (overdue bool) {
 	if !ran(w) {
