@@ -242,11 +242,16 @@ func (m *machine) restored() {
 	if out := m.must("lodge tenant list"); !strings.Contains(out, "acme") || strings.Contains(out, "later") {
 		m.Errorf("restored:\n%s", out)
 	}
-	m.must("lodge tenant create after")
+	// Nothing that needs an address is made before the host was looked at, and there
+	// is no libvirt here to do so; the rest goes on.
+	if out, ok := m.root("lodge tenant create after 2>&1"); ok || !strings.Contains(out, "has not yet looked at its host") {
+		m.Errorf("a tenant behind a restore: %s", out)
+	}
+	m.must("lodge user create after --no-password")
 	// An upgrade finds it as it is.
 	m.must("/opt/lodge/scripts/install")
 	m.up()
-	if out := m.must("lodge tenant list"); !strings.Contains(out, "after") {
+	if out := m.must("lodge user list"); !strings.Contains(out, "after") {
 		m.Errorf("behind an upgrade:\n%s", out)
 	}
 }
