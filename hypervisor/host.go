@@ -44,6 +44,7 @@ type Host struct {
 	mu       sync.Mutex
 	up       bool // as the watchers were told
 	watchers map[*watcher]struct{}
+	struck   map[string]struct{} // guests whose QEMU somebody of the host has ended with a signal
 }
 
 // firstGreeting is how long Open waits for libvirt; its first look at a QEMU it
@@ -77,6 +78,7 @@ func Open(opts Options) (*Host, error) {
 		settled:  settled,
 		asks:     make(chan struct{}, mostAsks),
 		watchers: map[*watcher]struct{}{},
+		struck:   map[string]struct{}{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel

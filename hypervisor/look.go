@@ -16,7 +16,7 @@ import (
 //
 // It costs one call for the list, or one lookup for each asked guest, and three to
 // four of 0.1 ms for each guest that is there. It remembers nothing between
-// looks.
+// looks; whom a signal has ended is known from the event.
 func (h *Host) LookGuests(ctx context.Context, ids []string) (map[string]cloud.Guest, error) {
 	guests, err := call(ctx, h.link, "look at guests", func(ctx context.Context, c *libvirt.Connect) (map[string]cloud.Guest, error) {
 		f, err := h.know()
@@ -32,6 +32,7 @@ func (h *Host) LookGuests(ctx context.Context, ids []string) (map[string]cloud.G
 	if err != nil {
 		return nil, fmt.Errorf("look at guests: %w", err)
 	}
+	h.outside(guests)
 	return guests, nil
 }
 

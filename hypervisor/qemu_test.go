@@ -126,6 +126,19 @@ func TestKilledQEMUIsACrash(t *testing.T) {
 	awaitOff(t, h, spec.ID, cloud.OffCrashed)
 }
 
+// libvirt has the same reason for a guest that shuts itself down and for one whose
+// QEMU somebody asks to end; only the first is the guest's wish.
+func TestAQEMUThatIsToldToEndIsNoShutdown(t *testing.T) {
+	needWorld(t)
+	h := open(t, "qemu:///system", AccelAuto)
+	spec := small(t, blank(t, sharedDir(t)))
+	up(t, h, spec)
+	must(t, syscall.Kill(qemuPID(t, spec.ID), syscall.SIGTERM))
+	awaitOff(t, h, spec.ID, cloud.OffDestroyed)
+	must(t, h.PowerGuest(context.Background(), spec.ID, cloud.ActStart))
+	until(t, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.struck) == 0 })
+}
+
 func TestQEMUKilledWhileLibvirtIsDownIsNoShutdown(t *testing.T) {
 	needWorld(t)
 	h := open(t, "qemu:///system", AccelAuto)

@@ -89,7 +89,7 @@ func (h *Host) tellLink(up bool) {
 }
 
 // tellMoved is told by libvirt's event loop and must not call libvirt.
-func (h *Host) tellMoved(d *libvirt.Domain) {
+func (h *Host) tellMoved(d *libvirt.Domain, what *libvirt.DomainEventLifecycle) {
 	name, err := d.GetName() // kept in the handle
 	if err != nil {
 		return
@@ -100,11 +100,41 @@ func (h *Host) tellMoved(d *libvirt.Domain) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if what != nil {
+		h.strikes(id, *what)
+	}
 	for w := range h.watchers {
 		w.mu.Lock()
 		w.moved[id] = struct{}{}
 		w.mu.Unlock()
 		w.ring()
+	}
+}
+
+// strikes remembers, with h.mu held, of which guest QEMU was ended by a signal: its
+// reason to be off is that of a guest which has shut itself down, and only the
+// event tells them apart. What libvirt itself ends has another reason.
+// https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainEventShutdownDetailType
+func (h *Host) strikes(id string, what libvirt.DomainEventLifecycle) {
+	switch what.Event {
+	case libvirt.DOMAIN_EVENT_SHUTDOWN:
+		if what.Detail == int(libvirt.DOMAIN_EVENT_SHUTDOWN_HOST) {
+			h.struck[id] = struct{}{}
+		}
+	case libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_UNDEFINED:
+		delete(h.struck, id)
+	}
+}
+
+// outside says of a guest that was ended by a signal that it was no wish of its own.
+func (h *Host) outside(guests map[string]cloud.Guest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.struck {
+		if g, there := guests[id]; there && g.OffReason == cloud.OffShutdown {
+			g.OffReason = cloud.OffDestroyed
+			guests[id] = g
+		}
 	}
 }
 
@@ -118,14 +148,14 @@ func (h *Host) subscribe(c *libvirt.Connect) (deaf func(), err error) {
 	if err := c.Ref(); err != nil {
 		return nil, err
 	}
-	life, err := c.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain, _ *libvirt.DomainEventLifecycle) {
-		h.tellMoved(d)
+	life, err := c.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain, what *libvirt.DomainEventLifecycle) {
+		h.tellMoved(d, what)
 	})
 	if err != nil {
 		_, _ = c.Close()
 		return nil, err
 	}
-	reboot, err := c.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain) { h.tellMoved(d) })
+	reboot, err := c.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, d *libvirt.Domain) { h.tellMoved(d, nil) })
 	if err != nil {
 		_ = c.DomainEventDeregister(life)
 		_, _ = c.Close()
