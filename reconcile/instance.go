@@ -20,7 +20,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 	defer func() { m.lookedAt = time.Time{}; l.mem.put(id, m) }()
 
 	var nets map[string]cloud.HostNetwork
-	swept := false
+	swept, helped := false, false
 	for range rounds {
 		l.work.fresh(ref)
 		w, ok := l.wish(ctx, ref)
@@ -57,6 +57,9 @@ func (l *Loop) instance(ctx context.Context, id string) {
 		if d.Throttle != nil && l.throttle(ctx, ref, w, &m, d) {
 			return
 		}
+		if !helped && len(d.Steps) > 0 && d.Record.Problem == nil && m.generation == w.Generation {
+			d.Record.Problem = w.Problem // it is over when a step has shown so, not when one is tried
+		}
 		if err := l.record(ctx, w, &m, d.Record); err != nil {
 			l.retryRecord(ref, err)
 			return
@@ -78,7 +81,7 @@ func (l *Loop) instance(ctx context.Context, id string) {
 			l.suspectNetworks(w, err)
 			return
 		}
-		swept = swept || removesGuest(d)
+		swept, helped = swept || removesGuest(d), helped || len(d.Steps) > 0
 		switch {
 		case !d.Again.IsZero():
 			l.work.markAfter(ref, d.Again.Sub(l.Now()))
