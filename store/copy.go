@@ -82,6 +82,9 @@ type single struct {
 }
 
 func connectRead(ctx context.Context, path string) (single, error) {
+	if err := heal(ctx, path); err != nil {
+		return single{}, err
+	}
 	return connectOne(ctx, path, url.Values{"mode": {"ro"}, "_busy_timeout": {"5000"}})
 }
 

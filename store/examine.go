@@ -75,8 +75,11 @@ func unreadableOrNil(path string, err error) error {
 // Blank reports whether a file is no database yet: it is missing, empty, or one of
 // SQLite's without a table. The last is what is left of a young database when its
 // write-ahead log is lost, for all that was written is in that. The file is not
-// changed; one that cannot be read is not blank, and opening it says why.
+// changed, but for a write that was cut off, which is rolled back; one that cannot be read is not blank, and opening it says why.
 func Blank(path string) bool {
+	if heal(context.Background(), path) != nil {
+		return false
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return true
@@ -97,6 +100,9 @@ func Blank(path string) bool {
 
 // examine opens a file that begins as one of SQLite's, and changes nothing of it.
 func examine(ctx context.Context, path string) (single, error) {
+	if err := heal(ctx, path); err != nil {
+		return single{}, err
+	}
 	if err := checkHeader(path); err != nil {
 		return single{}, err
 	}

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"embed"
 	"errors"
@@ -63,9 +64,13 @@ func newest() int {
 	return all[len(all)-1].version
 }
 
-// inspect looks at the file without changing it. It returns nil for a file that
+// inspect looks at the file without changing it, but for a write that was cut off,
+// which is rolled back. It returns nil for a file that
 // is missing, empty, or a database of this lodge or an older one.
 func inspect(abs string) error {
+	if err := heal(context.Background(), abs); err != nil {
+		return err
+	}
 	info, err := os.Stat(abs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(abs)

@@ -65,7 +65,7 @@ func verifyFile(ctx context.Context, w io.Writer, file, head string) (err error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	copied := filepath.Join(dir, "lodge.db")
-	for _, tail := range []string{"", "-wal"} { // what is committed may be in the second one still
+	for _, tail := range []string{"", "-wal", "-journal"} { // what is committed may be in the second one still
 		if err := copyFile(copied+tail, file+tail); err != nil && (tail == "" || !errors.Is(err, fs.ErrNotExist)) {
 			return fmt.Errorf("copy the database: %w", err)
 		}

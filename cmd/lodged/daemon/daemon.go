@@ -97,6 +97,7 @@ func Open(cfg Config) (_ *Daemon, err error) {
 	if err := refuseHalfRestore(cfg); err != nil {
 		return nil, err
 	}
+	_ = os.Remove(cfg.path(restoring)) // of a restore that has changed nothing
 	sweepWork(cfg)
 	if err := refuseLostDatabase(cfg); err != nil {
 		return nil, err
@@ -176,7 +177,7 @@ func (d *Daemon) database() string {
 	if !d.cfg.Sim {
 		return path
 	}
-	for _, tail := range []string{"", "-wal", "-shm"} {
+	for _, tail := range []string{"", "-wal", "-shm", "-journal"} {
 		_ = os.Remove(path + tail) // what cannot be removed cannot be opened either
 	}
 	return path

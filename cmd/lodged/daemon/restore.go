@@ -17,7 +17,9 @@ import (
 )
 
 // restoring is a file that is in the data dir while a restore puts things into
-// place: no lodged starts then.
+// place: no lodged starts then. In it is the name of the folder that keeps what was
+// there before; that folder is made before anything is moved, so where it is not,
+// nothing has been.
 const restoring = "restoring"
 
 // Restored is what a restore has done.
@@ -69,13 +71,13 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	if age := now.Sub(m.TakenAt); age >= 0 {
 		r.Age = age.Round(time.Second).String()
 	}
-	if err := errors.Join(touch(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
+	aside, err := begin(cfg, "replaced-"+now.UTC().Format("20060102T150405.000Z"))
+	if err != nil {
 		return r, err
 	}
-	aside := cfg.path("replaced-" + now.UTC().Format("20060102T150405.000Z"))
-	for _, tail := range []string{"", "-wal", "-shm"} {
-		// The log of the old database must not meet the new one.
-		if err := setAside(cfg, "lodge.db"+tail, aside, &r); err != nil {
+	for _, tail := range []string{"", "-wal", "-shm", "-journal"} {
+		// The logs of the old database must not meet the new one.
+		if err := setAside(cfg, "lodge.db"+tail, aside); err != nil {
 			return r, err
 		}
 	}
@@ -92,6 +94,9 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	}
 	if err := handOver(cfg, r.Files); err != nil {
 		return r, err
+	}
+	if os.Remove(aside) != nil { // it is empty where nothing was there before
+		r.Aside = aside
 	}
 	if err := errors.Join(syncFolder(cfg.DataDir), os.Remove(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
 		return r, fmt.Errorf("end the restore: %w", err)
@@ -144,10 +149,15 @@ func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err 
 }
 
 // setAside moves what has a name in the data dir to the folder of what was there.
-func setAside(cfg Config, name, aside string, r *Restored) error {
+// What is in that folder already stays there: then it is a killed restore that put
+// the other one into place.
+func setAside(cfg Config, name, aside string) error {
 	from, to := cfg.path(filepath.FromSlash(name)), filepath.Join(aside, filepath.FromSlash(name))
 	if !there(from) {
 		return nil
+	}
+	for n := 2; there(to); n++ {
+		to = filepath.Join(fmt.Sprintf("%s/try-%d", aside, n), filepath.FromSlash(name))
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("move aside what was there: %w", err)
@@ -155,12 +165,11 @@ func setAside(cfg Config, name, aside string, r *Restored) error {
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("move aside what was there: %w", err)
 	}
-	r.Aside = aside
-	return nil
+	return syncFolder(filepath.Dir(to))
 }
 
 func putInPlace(cfg Config, work, name, aside string, r *Restored) error {
-	if err := setAside(cfg, name, aside, r); err != nil {
+	if err := setAside(cfg, name, aside); err != nil {
 		return err
 	}
 	to := cfg.path(filepath.FromSlash(name))
@@ -179,12 +188,19 @@ func there(path string) bool {
 	return err == nil && (info.IsDir() || info.Size() > 0 || filepath.Base(path) == restoring)
 }
 
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+// begin says in the data dir that a restore puts things into place, and makes the
+// folder for what is there. One that was killed before has one already.
+func begin(cfg Config, name string) (aside string, err error) {
+	if kept, err := os.ReadFile(cfg.path(restoring)); err == nil && there(cfg.path(filepath.Base(string(kept)))) && len(kept) > 0 {
+		return cfg.path(filepath.Base(string(kept))), nil
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := errors.Join(writeWhole(cfg.path(restoring), name), syncFolder(cfg.DataDir)); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(cfg.path(name), 0o700); err != nil {
+		return "", fmt.Errorf("make a folder for what was there: %w", err)
+	}
+	return cfg.path(name), syncFolder(cfg.DataDir)
 }
 
 func syncFolder(dir string) error {
@@ -196,10 +212,13 @@ func syncFolder(dir string) error {
 }
 
 // refuseHalfRestore keeps a daemon from a data dir that a restore has not
-// finished.
+// finished. One that was killed before it moved anything has changed nothing.
 func refuseHalfRestore(cfg Config) error {
-	_, err := os.Lstat(cfg.path(restoring))
+	kept, err := os.ReadFile(cfg.path(restoring))
 	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(kept) > 0 && !there(cfg.path(filepath.Base(string(kept)))) {
 		return nil
 	}
 	return fmt.Errorf("a restore was begun in %s and did not end; run `lodged backup restore` again", cfg.DataDir)

@@ -306,7 +306,7 @@ func TestARestoreThatWasKilledIsRunAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As a kill right before the last file leaves it.
-	if err := touch(cfg.path(restoring)); err != nil {
+	if _, err := begin(cfg, "replaced-by-the-killed"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(cfg.path("lodge.db")); err != nil {
