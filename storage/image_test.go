@@ -278,6 +278,21 @@ func TestOpenRemovesWhatACrashLeftAndNothingElse(t *testing.T) {
 	}
 }
 
+// A data dir that was moved has overlays that name their images where those were.
+func TestAVolumeThatWasMovedIsWholeAndKept(t *testing.T) {
+	dir := t.TempDir()
+	for n, below := range map[int]string{1: "/gone/disks/image-" + id(9) + ".qcow2", 2: "/gone/disks/image-" + id(9) + ".raw", 3: "/elsewhere/base.qcow2"} {
+		if err := os.WriteFile(filepath.Join(dir, id(n)+".qcow2"), header(backing(below)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, _ := local(t, storage.Options{Dir: dir})
+	seen := look(t, p)
+	if len(seen) != 2 || seen[volume(1)].SizeBytes != 1<<30 || seen[volume(2)].Partial || seen[volume(2)].SizeBytes == 0 {
+		t.Errorf("seen %+v", seen)
+	}
+}
+
 func TestTooLittleFreeSpaceIsSaidBeforeAnythingIsWritten(t *testing.T) {
 	p, dir := local(t, storage.Options{MinFreeBytes: 1 << 60})
 	ctx := context.Background()

@@ -100,6 +100,15 @@ func (p *Pool) inspect(f file) (state, int64, error) {
 // header, reference count table, reference count block.
 const smallest = 3 << 16
 
+// namesImage reports whether what is below an overlay is an image of lodge's. In
+// which folder it was says nothing: an overlay that was moved, with its data dir or
+// to another machine, names the old one, and nobody reads that name, because the
+// whole chain is in each guest's definition.
+func namesImage(backing string) bool {
+	f, ok := parseName(filepath.Base(backing))
+	return ok && f.kind == cloud.DiskImage
+}
+
 // volumeState judges a volume's file. Older versions had libvirt make it in place, through
 // qemu-img, which writes the header with a size of zero, then the size, then the
 // name of the backing file. So an overlay without a backing file was never
@@ -111,7 +120,7 @@ func (p *Pool) volumeState(f file, r *os.File, size int64, q Qcow2, err error) s
 		}
 		return strange
 	}
-	if q.VirtualSize > 0 && (f.blank || filepath.Dir(q.Backing) == p.o.Dir) {
+	if q.VirtualSize > 0 && (f.blank || namesImage(q.Backing)) {
 		return whole
 	}
 	data, err := q.HoldsData(r)
