@@ -120,7 +120,7 @@ func TestUsageOfImagesAndTraffic(t *testing.T) {
 	f := usageFront(t)
 	const image = "00000000-0000-4000-8000-0000000000e2"
 	f.store.intervals = append(f.store.intervals, cloud.Interval{
-		Seq: 20, TenantID: defaultTenant, ResourceID: image, Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, 511<<20+1)[0],
+		Seq: 20, TenantID: defaultTenant, ResourceID: image, Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, nil, 511<<20+1)[0],
 		StartedAt: time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC), EndedAt: time.Date(2026, 11, 5, 11, 0, 0, 0, time.UTC),
 	})
 	f.store.traffic = []cloud.TrafficSum{{TenantID: defaultTenant, ResourceID: nobodysID, Egress: 5_000_000_000, Ingress: 7}, {TenantID: defaultTenant, ResourceID: ended, Egress: 1}}

@@ -162,3 +162,6 @@ type Problem struct {
 	RetryAt  time.Time // when lodge tries again by itself; zero: it waits for a change
 	Attempts int       // how often it was tried in a row
 }
+
+// Is reports whether there is a problem and it has the code.
+func (p *Problem) Is(c Code) bool { return p != nil && p.Code == c }

@@ -78,9 +78,9 @@ func Readings(state State, size Size, diskSeen bool) []Reading {
 }
 
 // ImageReadings are the meters of an image in a state: its file, in whole MiB,
-// while it can be used.
-func ImageReadings(state ImageState, sizeBytes int64) []Reading {
-	if state != ImageActive {
+// while it can be used and is there.
+func ImageReadings(state ImageState, p *Problem, sizeBytes int64) []Reading {
+	if state != ImageActive || p.Is(CodeDiskMissing) {
 		return nil
 	}
 	const mib = 1 << 20

@@ -231,7 +231,7 @@ func TestTrafficIsChargedByTheByteInItsHour(t *testing.T) {
 }
 
 func TestBytesAndImagesAreSummedBesideTheRest(t *testing.T) {
-	image := cloud.Interval{Seq: 1, TenantID: "t", ResourceID: "i", Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, 3<<20-1)[0],
+	image := cloud.Interval{Seq: 1, TenantID: "t", ResourceID: "i", Resource: "debian", Reading: cloud.ImageReadings(cloud.ImageActive, nil, 3<<20-1)[0],
 		StartedAt: time.UnixMilli(0), EndedAt: time.UnixMilli(10)}
 	totals := AddTraffic(Sum([]cloud.Interval{image}, time.UnixMilli(0), time.UnixMilli(100), time.UnixMilli(100)),
 		[]cloud.TrafficSum{{TenantID: "t", ResourceID: "a", Egress: 5, Ingress: 2}, {TenantID: "s", ResourceID: "a", Egress: 1}})

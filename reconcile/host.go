@@ -110,6 +110,9 @@ type Images interface {
 	DueImages(ctx context.Context, hostID string, now time.Time) ([]cloud.Image, error)
 	ImageProgress(ctx context.Context, id string, done, total int64) error
 	RecordImage(ctx context.Context, now time.Time, r cloud.ImageRecord) error
+	// RecordImageFiles shows which images a look at all disks, begun at now, has not
+	// found or found again.
+	RecordImageFiles(ctx context.Context, hostID string, now time.Time, disks map[cloud.DiskKey]cloud.Disk) error
 }
 
 // Hosts is what the loop needs of the store for its own host.

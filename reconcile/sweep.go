@@ -46,6 +46,9 @@ func (l *Loop) sweep(ctx context.Context) {
 	l.sweepMeters(ctx)
 	l.sweepTraffic(ctx, wishes, guests)
 	l.sweepNetworks(ctx, nets)
+	if err := l.Images.RecordImageFiles(ctx, l.HostID, now, disks); err != nil {
+		l.Log.Error("sweep: images", "err", err)
+	}
 	if l.Restores != nil {
 		if err := l.Restores.RecordOrphans(ctx, l.HostID, now, cloud.HostSight{Guests: guests, Disks: disks, Networks: nets}); err != nil {
 			l.Log.Error("sweep: orphans", "err", err)

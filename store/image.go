@@ -400,7 +400,7 @@ func (t *tx) deleteImage(img cloud.Image) error {
 	img.DeletedAt = t.now
 	// Not with the record that it is gone: a removal that fails again and again
 	// would leave it open for as long.
-	if err := t.meterImage(img, img.State, img.SizeBytes); err != nil {
+	if err := t.meterImage(img, img.DeletedAt, cloud.EvidenceDeleted); err != nil {
 		return err
 	}
 	return t.beginOnImage(cloud.OperationImageDelete, img)

@@ -132,11 +132,11 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 			return err
 		}
 	}
-	size := img.SizeBytes
-	if r.Info != nil {
-		size = r.Info.SizeBytes
+	now := img
+	if now.State, now.Problem = r.State, r.Problem; r.Info != nil {
+		now.SizeBytes = r.Info.SizeBytes
 	}
-	if err := t.meterImage(img, r.State, size); err != nil {
+	if err := t.meterImage(now, img.DeletedAt, cloud.EvidenceDeleted); err != nil {
 		return err
 	}
 	subject := cloud.Ref{Kind: cloud.KindImage, ID: img.ID}
@@ -156,18 +156,19 @@ func (t *tx) recordImage(img cloud.Image, r cloud.ImageRecord) error {
 	return t.judge(img.ID, func(o cloud.Operation) (cloud.OperationState, *cloud.OperationError) { return o.OnImage(img) })
 }
 
-// meterImage writes what an image in a state counts. What counted of one that is
-// deleted has ended when its deletion was asked for.
-func (t *tx) meterImage(img cloud.Image, state cloud.ImageState, sizeBytes int64) error {
+// meterImage writes what an image counts as it is now. What it counted and does not
+// any more has ended at endAt: that of one that is deleted, when its deletion was
+// asked for.
+func (t *tx) meterImage(img cloud.Image, endAt time.Time, evidence cloud.Evidence) error {
 	open, err := openIntervals(t, img.ID)
 	if err != nil {
 		return err
 	}
 	var now []cloud.Reading
 	if img.DeletedAt.IsZero() {
-		now = cloud.ImageReadings(state, sizeBytes)
+		now = cloud.ImageReadings(img.State, img.Problem, img.SizeBytes)
 	}
-	ch := cloud.ChangeMeters(open, now, t.now, img.DeletedAt, cloud.EvidenceDeleted)
+	ch := cloud.ChangeMeters(open, now, t.now, endAt, evidence)
 	return t.writeMeters(img.TenantID, img.ID, img.Name, ch)
 }
 

@@ -199,6 +199,9 @@ func (t *tx) pickImage(n cloud.NewInstance) (cloud.Image, error) {
 	}
 	switch img.State {
 	case cloud.ImageActive:
+		if img.Problem.Is(cloud.CodeDiskMissing) {
+			return img, cloud.Errorf(cloud.CodeImageNotReady, "The file of the image %s is gone from the host; name another image, or ask the operator to put it back.", img.Name)
+		}
 		return img, nil
 	case cloud.ImageError:
 		return img, cloud.Errorf(cloud.CodeImageNotReady, "The image %s could not be imported; name another image, or import it anew.", img.Name)

@@ -105,6 +105,9 @@ func (d *DB) Adopt(ctx context.Context, hostID string, now time.Time, adoptions 
 		if report.NoImage, err = lostImages(t, seen); err != nil {
 			return err
 		}
+		if err := t.recordImageFiles(hostID, seen.Disks); err != nil {
+			return err
+		}
 		text, err := json.Marshal(report)
 		if err != nil {
 			return err

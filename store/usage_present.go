@@ -38,6 +38,7 @@ const presentImages = `
 		  created_at,
 		  state,
 		  size_bytes,
+		  COALESCE(problem_code, ''),
 		  deleted_at
 		FROM image
 		WHERE gone_at IS NULL
@@ -63,9 +64,10 @@ func scanPresentImage(rows *sql.Rows) (p cloud.Present, err error) {
 	var created, deleted sql.NullInt64
 	var state cloud.ImageState
 	var bytes int64
-	err = rows.Scan(&p.ResourceID, &p.TenantID, &p.Resource, &created, &state, &bytes, &deleted)
+	var problem cloud.Problem
+	err = rows.Scan(&p.ResourceID, &p.TenantID, &p.Resource, &created, &state, &bytes, &problem.Code, &deleted)
 	p.CreatedAt, p.Ending, p.SizeSettled = moment(created), deleted.Valid, true
-	p.Readings = cloud.ImageReadings(state, bytes)
+	p.Readings = cloud.ImageReadings(state, &problem, bytes)
 	return p, err
 }
 

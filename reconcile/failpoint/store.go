@@ -47,6 +47,10 @@ func (p points) RecordImage(ctx context.Context, now time.Time, r cloud.ImageRec
 	return p.do("RecordImage", func() error { return p.o.Images.RecordImage(ctx, now, r) })
 }
 
+func (p points) RecordImageFiles(ctx context.Context, h string, now time.Time, disks map[cloud.DiskKey]cloud.Disk) error {
+	return p.do("RecordImageFiles", func() error { return p.o.Images.RecordImageFiles(ctx, h, now, disks) })
+}
+
 func (p points) Heartbeat(ctx context.Context, h string, at time.Time) error {
 	return p.do("Heartbeat", func() error { return p.o.Hosts.Heartbeat(ctx, h, at) })
 }
