@@ -37,12 +37,16 @@ func (d *DB) CreateInvoice(ctx context.Context, c cloud.Caller, now time.Time, n
 		if err := t.number(&i, n.InvoiceTerms); err != nil {
 			return err
 		}
+		twice, err := t.givenBefore(n.Prefix)
+		if err != nil {
+			return err
+		}
 		if err := t.insertInvoice(i); err != nil {
 			return err
 		}
 		t.answer = i
 		return t.event(i.TenantID, cloud.Ref{Kind: cloud.KindInvoice, ID: i.ID}, i.Number, "invoice.created",
-			fmt.Sprintf("The invoice %s of %s is made: %s %s.", i.Number, i.Month.Format("2006-01"), i.Total, i.Currency.Code), nil)
+			fmt.Sprintf("The invoice %s of %s is made: %s %s.", i.Number, i.Month.Format("2006-01"), i.Total, i.Currency.Code)+twice, nil)
 	})
 	return i, err
 }

@@ -340,3 +340,37 @@ func TestLateBytesAreOnTheNextInvoice(t *testing.T) {
 	}
 	w.sound()
 }
+
+// Behind a restore the numbers of the invoices that are lost with it are given
+// again. It is said of each, until the operator has taken another prefix.
+func TestANumberThatARestoreMayGiveTwiceIsSaidSo(t *testing.T) {
+	w, _ := billedWorld(t)
+	acme := w.newTenant("acme")
+	w.now = april.Add(time.Hour)
+	w.closeHours()
+	message := func(tenant string, month time.Time, prefix string) string {
+		t.Helper()
+		n := w.wantedInvoice(month)
+		n.ID, n.TenantID, n.Prefix = id("invoice", tenant, month), tenant, prefix
+		i, err := w.CreateInvoice(ctx, operator, w.later(time.Second), n, meter.Invoice)
+		w.must(err)
+		return store.Query(t, w.DB, `SELECT message FROM event WHERE type = 'invoice.created' AND subject_id = '`+i.ID+`'`)[0]
+	}
+	twice := "lodge was restored from a backup of 2026-04-01 01:00 UTC: an invoice that was made after that, and is lost, may have had this number."
+	if m := message(w.tenant.ID, march, "INV-"); strings.Contains(m, "restored") {
+		t.Errorf("without a restore: %s", m)
+	}
+	w.must(w.MarkRestored(ctx, w.later(time.Hour), "b1", april.Add(time.Hour)))
+	w.must(w.Adopt(ctx, hostID, w.later(time.Minute), nil, cloud.RestoreReport{}, w.sightOf()))
+	if m := message(acme.ID, march, "INV-"); !strings.HasPrefix(m, "The invoice INV-000002 of 2026-03 is made: ") || !strings.Contains(m, twice) {
+		t.Errorf("behind a restore: %s", m)
+	}
+	w.now = may.Add(time.Hour)
+	w.closeHours()
+	if m := message(acme.ID, april, "R1-"); strings.Contains(m, "restored") {
+		t.Errorf("with a prefix of its own: %s", m)
+	}
+	if m := message(w.tenant.ID, april, "INV-"); !strings.Contains(m, twice) {
+		t.Errorf("with the old prefix again: %s", m)
+	}
+}

@@ -273,6 +273,7 @@ func (b *backupTool) restore() *cobra.Command {
 					fmt.Fprintf(w, "Before\tkept in %s\n", r.Aside)
 				}
 				fmt.Fprintln(w, "Lost\twhat was asked for, made, changed or invoiced since; tokens that were revoked since are good again")
+				fmt.Fprintln(w, "Invoices\tnumbers that were given since are given again; set another invoice-prefix when there are such invoices")
 				fmt.Fprintln(w, "Next\tstart lodged, then run `lodged backup report`")
 			})
 		},
