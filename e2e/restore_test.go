@@ -35,6 +35,8 @@ type aftermath struct {
 		AdoptedAt *time.Time `json:"adopted_at"`
 		Report    struct {
 			Running, Started, Stopped, Missing []string
+			NoDisk                             []string `json:"no_disk"`
+			NoImage                            []string `json:"no_image"`
 		}
 	}
 	Orphans []struct{ Kind, ID, State, Address string }
@@ -153,7 +155,9 @@ func (l *lab) removeOrphans(a aftermath) {
 	for _, o := range a.Orphans {
 		switch o.Kind {
 		case "guest":
-			l.virsh("destroy", o.ID)
+			if o.State == "running" {
+				l.virsh("destroy", o.ID)
+			}
 			l.virsh("undefine", o.ID)
 			_ = os.Remove(filepath.Join(l.dir, "console", o.ID+".log"))
 		case "volume":
