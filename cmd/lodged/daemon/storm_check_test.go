@@ -71,27 +71,113 @@ var forbidden = []struct{ name, query string }{
 	{"an operation of what is gone has ended", `SELECT o.id || ' ' || o.kind AS x FROM operation o JOIN instance i ON i.id = o.subject_id WHERE i.gone_at IS NOT NULL AND o.state = 'running'`},
 }
 
-// done are the instances that are said to be as they were asked to be.
-const done = `SELECT id, generation, vcpus, memory_mib FROM instance WHERE gone_at IS NULL AND deleted_at IS NULL AND observed_generation = generation AND task = '' AND problem_code IS NULL`
+// sight is all of the database that is checked behind a record, as of one moment.
+type sight struct {
+	version string // of the file: it is another one behind every commit
+	text    [4]string
+	*understood
+}
+
+// understood is what the text of a sight says.
+type understood struct {
+	instances []row
+	kept      map[string]bool   // all else that rows are about, as things has it
+	used      map[string]string // of what quotas count there is so much, by tenant
+	counted   map[string]string // and those are the rows it is of
+}
+
+// row is an instance in a sight.
+type row struct {
+	id, size, generation string // size: vCPUs and memory
+	power                cloud.Power
+	gone                 bool
+	free                 bool // it is not being deleted, and nothing holds it stopped
+	done                 bool // it is said to be as it was asked to be
+}
+
+// sights asks for all of it in one go, which is one moment, and one row, for most
+// of the time goes by with calls: the instances, what else is kept, what is used,
+// and what must never be there. A line begins with its tenant.
+var sights = `SELECT
+	(SELECT group_concat(tenant_id || ' ' || id || ' ' || vcpus || ' ' || memory_mib || ' ' || generation || ' ' || power || ' ' || (gone_at IS NOT NULL) || ' ' ||
+		(deleted_at IS NULL AND stopped_by_id = '') || ' ' ||
+		(gone_at IS NULL AND deleted_at IS NULL AND observed_generation = generation AND task = '' AND problem_code IS NULL) || ' ' || state, char(10)) FROM instance),
+	(SELECT group_concat(line, char(10)) FROM (
+		SELECT tenant_id || ' volume ' || id AS line FROM volume WHERE gone_at IS NULL
+		UNION ALL SELECT tenant_id || ' image ' || id FROM image WHERE gone_at IS NULL
+		UNION ALL SELECT tenant_id || ' port ' || mac || ' ' || network_id FROM port WHERE deleted_at IS NULL AND instance_id IS NOT NULL
+		UNION ALL SELECT tenant_id || ' network ' || id FROM network WHERE gone_at IS NULL)),
+	(SELECT group_concat(id || ' ' ||
+		(SELECT count(*) || ' ' || coalesce(sum(vcpus), 0) || ' ' || coalesce(sum(memory_mib), 0) FROM instance WHERE tenant_id = t.id AND gone_at IS NULL) || ' ' ||
+		(SELECT coalesce(sum(size_gib), 0) FROM volume WHERE tenant_id = t.id AND gone_at IS NULL) || ' ' ||
+		(SELECT count(*) FROM image WHERE tenant_id = t.id AND gone_at IS NULL) || ' ' ||
+		(SELECT count(*) FROM port WHERE tenant_id = t.id AND deleted_at IS NULL), char(10)) FROM tenant t WHERE deleted_at IS NULL),
+	(SELECT group_concat(line, char(10)) FROM (` + allForbidden + `))`
+
+// version changes with every commit of anybody else: beside has one connection.
+func (w *storm) version() (v string) {
+	w.must(w.beside.QueryRow("PRAGMA data_version").Scan(&v))
+	return v
+}
+
+// sight looks at the file, unless it is as it was at the last look.
+func (w *storm) sight() *sight {
+	version, last := w.version(), w.seen.Load()
+	if last != nil && last.version == version {
+		return last
+	}
+	s := &sight{version: version}
+	var cells [len(s.text)]sql.NullString
+	w.must(w.beside.QueryRow(sights).Scan(&cells[0], &cells[1], &cells[2], &cells[3]))
+	for i, c := range cells {
+		s.text[i] = c.String
+	}
+	if last != nil && slices.Equal(last.text[:3], s.text[:3]) {
+		s.understood = last.understood
+	} else {
+		s.understood = understand(s.text)
+	}
+	w.seen.Store(s)
+	return s
+}
+
+func understand(text [4]string) *understood {
+	u := &understood{kept: map[string]bool{}, used: map[string]string{}, counted: map[string]string{}}
+	for i, lines := range text[:3] {
+		for line := range strings.Lines(lines) {
+			tenant, line, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			u.counted[tenant] += line + "\n"
+			switch i {
+			case 0:
+				f := strings.Fields(line)
+				u.instances = append(u.instances, row{f[0], f[1] + " " + f[2], f[3], cloud.Power(f[4]), f[5] == "1", f[6] == "1", f[7] == "1"})
+			case 1:
+				u.kept[line] = true
+			case 2:
+				u.used[tenant] = line
+			}
+		}
+	}
+	return u
+}
 
 // trueToItsWord: what is said to be done is done. Only instances that no hand has
 // touched, and that are the same before and behind the look at the host.
-func (w *storm) trueToItsWord(before []string, seen sim.Inventory) {
-	still := map[string]bool{}
-	for _, line := range w.rows(done) {
-		still[line] = true
+func (w *storm) trueToItsWord(before, behind *sight, seen sim.Inventory) {
+	still := map[row]bool{}
+	for _, i := range behind.instances {
+		still[i] = true
 	}
-	for _, line := range before {
-		f := strings.Fields(line)
+	for _, i := range before.instances {
 		w.mu.Lock()
-		touched := w.edited[f[0]]
+		touched := w.edited[i.id]
 		w.mu.Unlock()
-		if touched || !still[line] {
+		if !i.done || touched || !still[i] {
 			continue
 		}
-		next := seen.Guests[f[0]].Next
-		if next == nil || fmt.Sprint(next.VCPUs, " ", next.MemoryMiB) != f[2]+" "+f[3] {
-			w.broke("what is said to be done is done", "%s: defined %+v", line, next)
+		next := seen.Guests[i.id].Next
+		if next == nil || fmt.Sprint(next.VCPUs, " ", next.MemoryMiB) != i.size {
+			w.broke("what is said to be done is done", "%s of %s: defined %+v", i.id, i.size, next)
 		}
 	}
 }
@@ -100,7 +186,7 @@ func (w *storm) trueToItsWord(before []string, seen sim.Inventory) {
 var allForbidden = func() string {
 	var all []string
 	for _, f := range forbidden {
-		all = append(all, fmt.Sprintf("SELECT '%s: ' || x FROM (%s)", f.name, f.query))
+		all = append(all, fmt.Sprintf("SELECT '%s: ' || x AS line FROM (%s)", f.name, f.query))
 	}
 	return strings.Join(all, " UNION ALL ")
 }()
@@ -108,29 +194,28 @@ var allForbidden = func() string {
 // hold checks what must hold at every moment. It is called behind every record.
 func (w *storm) hold() {
 	w.checks.Add(1)
-	before := w.rows(done)
+	before := w.sight()
 	seen := w.host.Inventory()
-	w.trueToItsWord(before, seen)
-	for _, bad := range w.rows(allForbidden) {
-		name, what, _ := strings.Cut(bad, ": ")
+	s := w.sight()
+	w.trueToItsWord(before, s, seen)
+	for bad := range strings.Lines(s.text[3]) {
+		name, what, _ := strings.Cut(strings.TrimSpace(bad), ": ")
 		w.broke(name, "%s", what)
 	}
+	w.stands(s)
 	known := map[string]bool{}
-	present := w.rows(`SELECT id, gone_at IS NOT NULL, deleted_at IS NULL AND stopped_by_id = '', power FROM instance`)
-	for _, line := range present {
-		f := strings.Fields(line)
-		known[f[0]] = f[1] == "0"
+	for _, i := range s.instances {
+		known[i.id] = true
 	}
-	w.stands(present)
 	w.mu.Lock()
 	for id := range w.made {
-		if _, there := known[id]; !there {
+		if !known[id] {
 			w.t.Errorf("no instance is lost: %s was promised and is not there", id)
 		}
 	}
 	hurt := maps.Clone(w.hurt)
 	w.mu.Unlock()
-	w.orphans(seen, known)
+	w.orphans(seen, s)
 	for id, disk := range hurt {
 		if _, there := seen.Disks[cloud.DiskKey{Kind: cloud.DiskVolume, ID: disk}]; there {
 			w.broke("a lost disk is not made anew", "%s of %s", disk, id)
@@ -163,21 +248,20 @@ func (w *storm) hold() {
 			owners[p.Address.String()] = mac
 		}
 	}
-	w.quotas()
+	w.quotas(s)
 }
 
 // stands: the last wish for a power that was taken is the one that is kept, at every
 // moment, unless a guest has shut itself down since or something holds it. A wish is
 // written down here right behind its answer; so what differs has to do so still when
 // time has passed.
-func (w *storm) stands(rows []string) {
+func (w *storm) stands(s *sight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, line := range rows {
-		f := strings.Fields(line)
-		id, is := f[0], cloud.Power(f[3])
+	for _, i := range s.instances {
+		id, is := i.id, i.power
 		want, promised := w.power[id]
-		if !promised || f[2] == "0" || is == want || w.itself[id] || w.shut[id] && is == cloud.PowerOff {
+		if !promised || !i.free || is == want || w.itself[id] || w.shut[id] && is == cloud.PowerOff {
 			delete(w.odd, id)
 			continue
 		}
@@ -193,21 +277,17 @@ func (w *storm) stands(rows []string) {
 // orphans: what is on the host is some row's, at every moment. A row goes when
 // nothing of it is seen any more. That can be between the two looks here, so what
 // seems to be left is looked for once more.
-func (w *storm) orphans(seen sim.Inventory, instances map[string]bool) {
-	rows := map[string]bool{}
-	for _, line := range w.rows(`SELECT 'volume ' || id FROM volume WHERE gone_at IS NULL
-		UNION ALL SELECT 'image ' || id FROM image WHERE gone_at IS NULL
-		UNION ALL SELECT 'port ' || mac || ' ' || network_id FROM port WHERE deleted_at IS NULL AND instance_id IS NOT NULL
-		UNION ALL SELECT 'network ' || id FROM network WHERE gone_at IS NULL`) {
-		rows[line] = true
+func (w *storm) orphans(seen sim.Inventory, s *sight) {
+	of := map[string]bool{}
+	for _, i := range s.instances {
+		of[i.id] = !i.gone
 	}
-	for id := range instances {
-		if instances[id] {
-			rows["guest "+id], rows["NVRAM "+id], rows["seed "+id] = true, true, true
-		}
+	ours := func(what string) bool {
+		kind, id, _ := strings.Cut(what, " ")
+		return s.kept[what] || of[id] && (kind == "guest" || kind == "NVRAM" || kind == "seed")
 	}
 	for _, what := range things(seen) {
-		if !rows[what] && slices.Contains(things(w.host.Inventory()), what) {
+		if !ours(what) && slices.Contains(things(w.host.Inventory()), what) {
 			kind, id, _ := strings.Cut(what, " ")
 			w.broke("no orphan "+kind, "%s", id)
 		}
@@ -234,44 +314,44 @@ func things(seen sim.Inventory) (all []string) {
 	return all
 }
 
-// quotas: what is counted as used is the sum of what is there.
-func (w *storm) quotas() {
-	for _, tenant := range w.rows(`SELECT id FROM tenant WHERE deleted_at IS NULL ORDER BY id`) {
-		used := map[cloud.Resource]string{}
-		all, err := w.db.Quotas(context.Background(), w.root, time.Now(), tenant)
-		if cloud.CodeOf(err) == cloud.CodeNotFound {
-			continue // deleted just now
-		}
-		w.must(err)
-		for _, q := range all {
-			used[q.Resource] = fmt.Sprint(q.Used)
-		}
-		// The two are read one after the other, and tenants go on: what differs is
-		// asked for again.
-		want := func() string {
-			return w.rows(`SELECT count(*), coalesce(sum(vcpus), 0), coalesce(sum(memory_mib), 0),
-				(SELECT coalesce(sum(size_gib), 0) FROM volume WHERE tenant_id = ?1 AND gone_at IS NULL),
-				(SELECT count(*) FROM image WHERE tenant_id = ?1 AND gone_at IS NULL),
-				(SELECT count(*) FROM port WHERE tenant_id = ?1 AND deleted_at IS NULL)
-				FROM instance WHERE tenant_id = ?1 AND gone_at IS NULL`, tenant)[0]
-		}
-		is := func(used map[cloud.Resource]string) string {
-			return strings.Join([]string{
-				used[cloud.ResourceInstances], used[cloud.ResourceVCPUs], used[cloud.ResourceMemory],
-				used[cloud.ResourceDisk], used[cloud.ResourceImages], used[cloud.ResourcePorts],
-			}, " ")
-		}
-		if is(used) == want() {
+// quotas: what is counted as used is the sum of what is there. A tenant is asked for
+// again when a row has changed that is counted.
+func (w *storm) quotas(s *sight) {
+	for tenant, want := range s.used {
+		w.mu.Lock()
+		same := w.right[tenant] == s.counted[tenant]
+		w.mu.Unlock()
+		if same {
 			continue
 		}
-		before := want()
-		all, err = w.db.Quotas(context.Background(), w.root, time.Now(), tenant)
-		w.must(err)
-		for _, q := range all {
-			used[q.Resource] = fmt.Sprint(q.Used)
+		is := w.used(tenant)
+		// The two are read one after the other, and tenants go on: what differs is
+		// asked for again, until nothing has happened in between.
+		for is != want && is != "" {
+			now := w.sight()
+			if want, is = now.used[tenant], w.used(tenant); is != want && is != "" && w.version() == now.version {
+				w.broke("quota equals the sum", "%s: used %s, there are %s", tenant, is, want)
+				return
+			}
+			s = now
 		}
-		if before == want() && is(used) != before {
-			w.broke("quota equals the sum", "%s: used %s, there are %s", tenant, is(used), before)
-		}
+		w.mu.Lock()
+		w.right[tenant] = s.counted[tenant]
+		w.mu.Unlock()
 	}
+}
+
+// used is what the store says that a tenant uses; "" when the tenant is not there.
+func (w *storm) used(tenant string) string {
+	all, err := w.db.Quotas(context.Background(), w.root, time.Now(), tenant)
+	if cloud.CodeOf(err) == cloud.CodeNotFound {
+		return "" // deleted just now
+	}
+	w.must(err)
+	used := map[cloud.Resource]int64{}
+	for _, q := range all {
+		used[q.Resource] = q.Used
+	}
+	return fmt.Sprint(used[cloud.ResourceInstances], " ", used[cloud.ResourceVCPUs], " ", used[cloud.ResourceMemory], " ",
+		used[cloud.ResourceDisk], " ", used[cloud.ResourceImages], " ", used[cloud.ResourcePorts])
 }
