@@ -118,6 +118,9 @@ func (p *person) change(ctx context.Context, now time.Time, i cloud.Instance) (e
 	case 12, 13:
 		if r.IntN(3) == 0 { // an operator has the same idea
 			w.apart(w.edited, i.ID)
+			if r.IntN(3) > 0 { // all that a look can show is gone then; NVRAM is left
+				w.host.DestroyByHand(i.ID)
+			}
 			w.host.UndefineByHand(i.ID)
 		}
 		if _, err = w.db.DeleteInstance(ctx, p.c, now, i.ID); err == nil {
@@ -194,6 +197,8 @@ func (p *person) create(ctx context.Context, now time.Time) error {
 		}
 	case 2:
 		n.Labels = map[string]string{"spend": "yes"}
+	case 5:
+		n.Labels = map[string]string{"nap": "yes"}
 	}
 	c := p.c
 	if r.IntN(4) == 0 {

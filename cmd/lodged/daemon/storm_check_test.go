@@ -67,6 +67,7 @@ var forbidden = []struct{ name, query string }{
 	{"what runs is metered", `SELECT i.id AS x FROM instance i WHERE i.state = 'running' AND i.deleted_at IS NULL AND NOT EXISTS (
 		SELECT 1 FROM usage_interval u WHERE u.resource_id = i.id AND u.meter = 'instance' AND u.ended_at IS NULL AND u.state = 'running')`},
 	{"who holds an instance stopped is there", `SELECT id AS x FROM instance WHERE stopped_by_id <> '' AND gone_at IS NULL AND stopped_by_id NOT IN (SELECT id FROM budget UNION SELECT id FROM schedule)`},
+	{"a schedule that is off holds nothing", `SELECT i.id AS x FROM instance i JOIN schedule s ON s.id = i.stopped_by_id WHERE i.gone_at IS NULL AND s.enabled = 0`},
 	{"an operation has a subject", `SELECT o.id AS x FROM operation o WHERE o.subject_kind = 'instance' AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = o.subject_id)`},
 	{"an operation of what is gone has ended", `SELECT o.id || ' ' || o.kind AS x FROM operation o JOIN instance i ON i.id = o.subject_id WHERE i.gone_at IS NOT NULL AND o.state = 'running'`},
 }

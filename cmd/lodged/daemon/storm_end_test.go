@@ -28,6 +28,50 @@ func (w *storm) calm() {
 	w.clock.drift = 0
 	w.clock.Unlock()
 	time.Sleep(40 * time.Minute)
+	w.until(2, 7)
+	w.endSchedules()
+	w.until(12, 20)
+}
+
+// until sleeps until the clock is so many minutes behind a third of an hour, which is
+// when schedules stop: seven minutes later they start.
+func (w *storm) until(least, most int) {
+	for {
+		if m := w.now().UTC().Minute() % 20; least <= m && m < most {
+			return
+		}
+		time.Sleep(time.Minute)
+	}
+}
+
+// endSchedules ends all schedules while they hold instances, in one of the ways there
+// are; the third is that their time to start comes.
+func (w *storm) endSchedules() {
+	ctx, off, how := context.Background(), false, w.rand.IntN(3)
+	all, err := w.db.Schedules(ctx, w.root, "")
+	w.must(err)
+	for _, s := range all {
+		switch how {
+		case 0:
+			_, _, err = w.db.DeleteSchedule(ctx, w.root, w.now(), s.ID)
+		case 1:
+			_, err = w.db.UpdateSchedule(ctx, w.root, w.now(), s.ID, cloud.ScheduleChange{Enabled: &off}, func(cloud.Schedule) error { return nil })
+		}
+		w.must(err)
+	}
+}
+
+// heldRightly: what stopped an instance and did not start it again may hold it so. A
+// schedule may not, for all of them have begun.
+func (w *storm) heldRightly(i cloud.Instance) {
+	switch i.StoppedBy.Kind {
+	case cloud.KindSchedule:
+		w.broke("a schedule starts what it stopped", "%s is held by %s at %s", i.ID, i.StoppedBy.ID, w.now().UTC().Format(time.TimeOnly))
+	case cloud.KindBudget:
+		if len(w.rows(`SELECT 1 FROM budget_crossing WHERE budget_id = ? AND stopped_at IS NOT NULL AND lifted_at IS NULL`, i.StoppedBy.ID)) == 0 {
+			w.broke("a budget starts what it stopped", "%s is held by %s", i.ID, i.StoppedBy.ID)
+		}
+	}
 }
 
 // settled: wanted equals seen, for every instance.
@@ -91,6 +135,7 @@ func (w *storm) checkInstance(i cloud.Instance, seen sim.Inventory) {
 	}
 	asleep := i.Power == cloud.PowerOff && i.State == cloud.StateSleeping // saved by hand: as off as one that is stopped
 	held := w.labelled[i.ID] && i.StoppedBy != (cloud.Ref{})
+	w.heldRightly(i)
 	if want := w.power[i.ID]; want != i.Power && !w.itself[i.ID] && !held && (!w.shut[i.ID] || i.Power == cloud.PowerOn) {
 		w.broke("the last wish stands", "%s: %s was asked for, and %s is kept", i.ID, want, i.Power)
 	}

@@ -180,8 +180,9 @@ func aStorm(t *testing.T, seed uint64) {
 	w.settled()
 	w.empty()
 	w.audit()
-	t.Logf("%d acts, %d deaths of lodged, %d checks, %d instances, %s with UEFI", w.acts.Load(), w.kills.Load(), w.checks.Load(), len(w.made),
-		w.rows(`SELECT count(*) FROM instance WHERE firmware = 'uefi'`)[0])
+	t.Logf("%d acts, %d deaths of lodged, %d checks, %d instances, %s with UEFI, %s stopped by schedules", w.acts.Load(), w.kills.Load(), w.checks.Load(), len(w.made),
+		w.rows(`SELECT count(*) FROM instance WHERE firmware = 'uefi'`)[0],
+		w.rows(`SELECT count(*) FROM event WHERE message LIKE 'The schedule % stops the instance %'`)[0])
 }
 
 func (w *storm) must(err error) {
@@ -229,10 +230,12 @@ func (w *storm) prepare() {
 	}
 	_, err = w.db.CreatePrice(ctx, w.root, now, cloud.Price{ID: w.id(), Meter: cloud.MeterVCPU, UnitPrice: "1", Currency: "EUR"}, false)
 	w.must(err)
-	_, err = w.db.CreateSchedule(ctx, w.root, now, cloud.Schedule{
-		ID: w.id(), TenantID: w.tenants[2], Name: "naps", Selector: "nap=yes", Stop: "*/20 * * * *", Start: "7-59/20 * * * *", Zone: "UTC", Enabled: true,
-	})
-	w.must(err)
+	for _, tenant := range w.tenants {
+		_, err = w.db.CreateSchedule(ctx, w.root, now, cloud.Schedule{
+			ID: w.id(), TenantID: tenant, Name: "naps", Selector: "nap=yes", Stop: "*/20 * * * *", Start: "7-59/20 * * * *", Zone: "UTC", Enabled: true,
+		})
+		w.must(err)
+	}
 }
 
 func (w *storm) id() string { return named(w.rand) }
