@@ -237,40 +237,51 @@ func TestAVolumeIsMadeWithoutOpeningTheImageBelow(t *testing.T) {
 
 // The service has capabilities that whatever it starts gets too: qemu-img does not.
 func TestQemuImgHasNoCapabilitiesOfLodged(t *testing.T) {
+	if os.Getenv("LODGE_TEST_AS_SERVICE") != "" {
+		if err := storage.QemuImg(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to have capabilities that could be handed down")
 	}
-	out := filepath.Join(t.TempDir(), "out")
-	fakeQemuImg(t, "grep -E '^(CapInh|CapAmb|NoNewPrivs):' /proc/self/status >"+out)
-	// A thread as systemd makes the service: what it starts gets these.
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its capabilities
-		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var sets [2]unix.CapUserData
-		err := unix.Capget(&head, &sets[0])
-		sets[0].Inheritable = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_DAC_READ_SEARCH
-		if err == nil {
-			err = unix.Capset(&head, &sets[0])
-		}
-		for _, c := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_READ_SEARCH} {
-			if err == nil {
-				err = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0)
-			}
-		}
-		if err == nil {
-			err = storage.QemuImg(context.Background())
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(out)
+	dir, err := os.MkdirTemp("/var/tmp", "lodge-bare-") // every folder above it is open to others
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.Join(strings.Fields(string(b)), " "), "CapInh: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1"; got != want {
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	const stranger = 65534
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Chown(dir, stranger, stranger))
+	out := filepath.Join(dir, "out")
+	must(os.WriteFile(filepath.Join(dir, "qemu-img"), []byte("#!/bin/sh\ngrep -E '^(Cap(Prm|Eff|Amb)|NoNewPrivs):' /proc/self/status >"+out+"\n"), 0o755))
+	self, err := os.Executable()
+	must(err)
+	program, err := os.ReadFile(self)
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "self"), program, 0o755))
+
+	// A process as systemd makes the service: another user, and what it starts gets these.
+	cmd := exec.Command(filepath.Join(dir, "self"), "-test.run", "^"+t.Name()+"$")
+	cmd.Dir = "/"
+	cmd.Env = []string{"LODGE_TEST_AS_SERVICE=1", "PATH=" + dir + ":" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential:  &syscall.Credential{Uid: stranger, Gid: stranger},
+		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_READ_SEARCH},
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	b, err := os.ReadFile(out)
+	must(err)
+	const none = "0000000000000000"
+	if got, want := strings.Join(strings.Fields(string(b)), " "), "CapPrm: "+none+" CapEff: "+none+" CapAmb: "+none+" NoNewPrivs: 1"; got != want {
 		t.Errorf("it has %s", got)
 	}
 }

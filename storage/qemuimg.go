@@ -39,25 +39,24 @@ func (w *words) Write(p []byte) (int, error) {
 // qemuImg runs qemu-img with arguments of lodge's own making, under limits that the
 // kernel keeps (prlimit(1)) and a deadline. It gets nothing of lodged's
 // environment, none of the capabilities that the service hands down to what it
-// starts (setpriv(1)), and dies with it. Returns CodeDiskFull, CodeTimeout when it was too
-// slow, CodeStorage with what it said otherwise.
+// starts, and dies with it. Returns CodeDiskFull, CodeTimeout when it was too slow,
+// CodeStorage with what it said otherwise.
 func qemuImg(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, imgPatience)
 	defer cancel()
 	limits := []string{
 		"--as=" + strconv.Itoa(imgAddresses), "--fsize=" + strconv.Itoa(imgFileBytes),
 		"--cpu=" + strconv.Itoa(imgCPU), "--nofile=" + strconv.Itoa(imgFiles), "--core=0",
-		"--", "setpriv", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all",
 		"--", "qemu-img",
 	}
 	cmd := exec.CommandContext(ctx, "prlimit", append(limits, args...)...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // prlimit becomes setpriv, and that qemu-img
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // prlimit becomes qemu-img
 	cmd.WaitDelay = time.Second
 	var said words
 	cmd.Stdout, cmd.Stderr = &said, &said
-	err := cmd.Run()
+	err := bare(cmd)
 	if err == nil {
 		return nil
 	}
