@@ -210,10 +210,12 @@ func capable(status []byte, capability uint) bool {
 }
 
 // weighsIO reports whether groups have a weight for I/O, as the kernel offers
-// with BFQ or iocost. The root group has none itself, but other files of BFQ's.
+// with BFQ or iocost. The root group has none itself, but other files of theirs; and
+// on version 2 no group has one before somebody asks for it, as libvirt does with
+// the first guest.
 func weighsIO(root string) bool {
 	for _, pattern := range []string{
-		"blkio/blkio.bfq.*", "blkio/blkio.weight", "*/io.weight", "*/io.bfq.weight",
+		"blkio/blkio.bfq.*", "blkio/blkio.weight", "io.cost.qos", "*/io.weight", "*/io.bfq.weight",
 	} {
 		if found, err := filepath.Glob(filepath.Join(root, pattern)); err == nil && len(found) > 0 {
 			return true

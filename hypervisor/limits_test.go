@@ -47,6 +47,28 @@ func TestWhatTheHostLetsLibvirtLimit(t *testing.T) {
 	}
 }
 
+// On version 2 a host that has just booted has no group with a weight for I/O yet.
+func TestAWeightForIOIsSeenBeforeTheFirstGuest(t *testing.T) {
+	for _, tt := range []struct {
+		file string
+		want bool
+	}{
+		{"io.cost.qos", true}, // of the root, with iocost
+		{"system.slice/io.weight", true},
+		{"system.slice/io.bfq.weight", true},
+		{"blkio/blkio.bfq.io_service_bytes", true},
+		{"blkio/blkio.throttle.io_service_bytes", false},
+		{"io.stat", false},
+	} {
+		root := t.TempDir()
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, tt.file)), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, tt.file), nil, 0o644))
+		if got := weighsIO(root); got != tt.want {
+			t.Errorf("with %s: %v", tt.file, got)
+		}
+	}
+}
+
 func TestLimitsFollowTheSize(t *testing.T) {
 	for _, tt := range []struct {
 		vcpus, memory int
@@ -107,9 +129,10 @@ func kernelSays(t *testing.T, id, controller string, names ...string) int {
 	for _, dir := range []string{
 		filepath.Join("/sys/fs/cgroup", controller, group(t, id, controller)),
 		filepath.Join("/sys/fs/cgroup", group(t, id, "v2")),
+		filepath.Join("/sys/fs/cgroup", group(t, id, "v2"), "libvirt"), // memory, where systemd has the one above
 	} {
 		for _, name := range names {
-			if b, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			if b, err := os.ReadFile(filepath.Join(dir, name)); err == nil && strings.TrimSpace(string(b)) != "max" {
 				fields := strings.Fields(string(b))
 				n, err := strconv.Atoi(fields[len(fields)-1])
 				must(t, err)
