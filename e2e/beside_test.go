@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +30,16 @@ func TestTheServiceBesideALibvirtOfItsOwn(t *testing.T) {
 	// libvirtd is started by its socket, at lodged's first call.
 	t.Log(m.install())
 	step("installed")
-	out, _ := m.root("lodged doctor")
-	t.Log(out)
-	m.must("for i in $(seq 60); do lodge host list | grep -q QEMU && exit 0; sleep 1; done; lodge host list; exit 1")
+	m.must("for i in $(seq 300); do lodge host list | grep -q QEMU && exit 0; sleep 1; done; lodge host list; exit 1")
+	step("libvirt is there")
 	t.Log(m.must("lodge host list; systemctl show lodged -p User,MainPID,NRestarts; cat /proc/$(systemctl show lodged -p MainPID --value)/status | grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):'"))
+	doctor, _ := m.root("lodged doctor")
+	t.Log(doctor)
+	for _, holds := range []string{"confinement", "sandbox", "limits", "account"} {
+		if !regexp.MustCompile(`(?m)^ok +` + holds + ` `).MatchString(doctor) {
+			t.Errorf("doctor does not find that %s holds", holds)
+		}
+	}
 
 	image, err := os.Open(os.Getenv("LODGE_TINY_IMAGE"))
 	if err != nil {
@@ -46,33 +53,14 @@ func TestTheServiceBesideALibvirtOfItsOwn(t *testing.T) {
 	}
 	m.must("lodge image import /tmp/tiny.qcow2 --name tiny --user root --firmware bios --public --default")
 	step("imported")
-	m.must("timeout 600 lodge create nested --size '1 vCPU, 128MB' --disk 1GB --no-ssh-key --wait")
+	m.must("timeout 600 lodge create nested --size '2 vCPU, 128MB' --disk 1GB --no-ssh-key --wait")
 	step("a guest in the guest runs")
+	m.confined()
+	step("looked at its QEMU")
 
-	// What the kernel holds its QEMU to.
-	t.Log(m.must(`pid=$(cat /run/libvirt/qemu/lodge-*.pid)
-		echo "user $(ps -o user= -p $pid) label $(cat /proc/$pid/attr/current)"
-		grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' /proc/$pid/status`))
-	held := m.must(`pid=$(cat /run/libvirt/qemu/lodge-*.pid)
-		group=/sys/fs/cgroup$(cut -d: -f3 /proc/$pid/cgroup)
-		case $group in */libvirt/*) group=${group%/libvirt/*};; esac
-		for f in memory.max cpu.weight io.weight io.bfq.weight; do echo "$f $(cat $group/$f 2>&1)"; done`)
-	t.Log(held)
-	ceiling := 128 + 32 + 512
-	if !strings.Contains(m.must("lodge host list"), "kvm") { // QEMU emulates SVM, and KVM runs on that
-		ceiling += 1024
-	}
-	for _, want := range []string{fmt.Sprintf("memory.max %d\n", ceiling<<20), "cpu.weight 100\n"} {
-		if !strings.Contains(held+"\n", want) {
-			t.Errorf("the kernel holds QEMU to\n%s, not to %s", held, want)
-		}
-	}
-	if out := m.must("cat /proc/$(cat /run/libvirt/qemu/lodge-*.pid)/attr/current"); !strings.Contains(out, "libvirt-") || !strings.Contains(out, "enforce") {
-		t.Errorf("AppArmor has QEMU under %q", out)
-	}
-
-	// lodged is killed and its guest destroyed: both come back.
-	m.must("systemctl kill -s KILL --kill-who=main lodged; virsh -q -c qemu:///system destroy $(virsh -q -c qemu:///system list --name | head -n 1)")
+	// lodged is killed, and the kernel ends a QEMU at its ceiling: both come back.
+	m.must("systemctl kill -s KILL --kill-who=main lodged; echo 16M >" + groupOfQEMU + "/libvirt/memory.max")
+	t.Log(m.must("for i in $(seq 60); do journalctl -k -o cat --no-pager | grep 'Memory cgroup out of memory: Killed process.*qemu-system' && exit 0; sleep 1; done; exit 1"))
 	m.must("for i in $(seq 300); do lodge show nested -o json 2>/dev/null | grep -q '\"state\": *\"running\"' && virsh -q -c qemu:///system list --name | grep -q lodge && exit 0; sleep 1; done; lodge show nested; exit 1")
 	step("both came back")
 	m.must("timeout 600 lodge delete nested --yes --wait; virsh -q -c qemu:///system list --all --name | grep lodge && exit 1 || exit 0")
@@ -80,4 +68,41 @@ func TestTheServiceBesideALibvirtOfItsOwn(t *testing.T) {
 	if out, _ := m.root("journalctl -u lodged -o cat --no-pager | grep -iE 'permission|not permitted|read-only'"); out != "" {
 		t.Errorf("the sandbox was in the way:\n%s", out)
 	}
+}
+
+// groupOfQEMU is the guest's control group in a script; its memory is held one below.
+const groupOfQEMU = "/sys/fs/cgroup$(sed 's|^0::||; s|/libvirt/.*||' /proc/$(cat /run/libvirt/qemu/lodge-*.pid)/cgroup)"
+
+// confined: what the kernel holds the only guest's QEMU to, of 2 vCPUs and 128 MiB.
+func (m *machine) confined() {
+	m.Helper()
+	held := m.must(`group="`+groupOfQEMU+`"
+		for f in cpu.weight io.weight libvirt/memory.max libvirt/memory.current; do echo "$f $(cat $group/$f 2>&1)"; done
+		proc=/proc/$(cat /run/libvirt/qemu/lodge-*.pid)
+		grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' $proc/status | tr '\t' ' '
+		echo "user $(stat -c %U $proc) label $(cat $proc/attr/current)"
+		tr '\0' ' ' <$proc/cmdline | grep -oE -- '-accel [a-z]+|-sandbox [^ ]+'`) + "\n"
+	m.Log(held)
+	ceiling := 128 + 32 + 512
+	if !strings.Contains(held, "-accel kvm") { // QEMU emulates SVM, and KVM runs on that
+		ceiling += 1024
+	}
+	for _, want := range []string{
+		fmt.Sprintf("libvirt/memory.max %d\n", ceiling<<20), "cpu.weight 200\n", "io.weight default 200\n",
+		"CapEff: 0000000000000000\n", "NoNewPrivs: 1\n", "Seccomp: 2\n", "user libvirt-qemu label libvirt-", " (enforce)\n",
+		"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n",
+	} {
+		if !strings.Contains(held, want) {
+			m.Errorf("its QEMU is not held to %q", want)
+		}
+	}
+
+	// Even root, with the profile of this QEMU, reads its disks and nothing else.
+	m.must(`label=$(cut -d' ' -f1 /proc/$(cat /run/libvirt/qemu/lodge-*.pid)/attr/current)
+		try() { aa-exec -p "$label" -- /bin/cat "$1" 2>&1 >/dev/null; }
+		for f in /var/lib/lodge/disks/image-*; do try "$f" || exit 1; done
+		for f in /var/lib/lodge/lodge.db /etc/shadow; do
+			out=$(try "$f") && exit 2
+			echo "$out" | grep -q 'Permission denied' || { echo "$f: $out"; exit 3; }
+		done`)
 }
