@@ -64,11 +64,12 @@ func lay(t *testing.T, path string, change func(string) string) {
 }
 
 // newOwnLab starts lodged as the service does: the user lodge with the unit's
-// capabilities. But for its umask: what is private is made so and not by chance.
+// capabilities and system calls. But for its umask: what is private is made so and
+// not by chance.
 func newOwnLab(t *testing.T, flags ...string) *lab {
 	t.Helper()
 	account(t)
-	as, err := filepath.Abs("../scripts/lib/as-lodge")
+	asLodge, err := filepath.Abs("../scripts/lib/as-lodge")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,8 @@ func newOwnLab(t *testing.T, flags ...string) *lab {
 	if out, err := exec.Command("bash", "-c", `. ../scripts/lib/account.sh && account_dirs "$0"`, dir).CombinedOutput(); err != nil {
 		t.Fatalf("account_dirs: %v\n%s", err, out)
 	}
-	return newLabAs(t, dir, []string{as, "sh", "-c", `umask 0; exec "$0" "$@"`}, flags...)
+	as := append([]string{asLodge, "sh", "-c", `umask 0; exec "$0" "$@"`}, underTheFilter(t, scratch(t))...)
+	return newLabAs(t, dir, as, flags...)
 }
 
 // status reads one line of /proc/PID/status.
@@ -104,6 +106,9 @@ func TestLodgedNeedsNoRoot(t *testing.T) {
 	uid := strings.Fields(l.status("Uid"))
 	if uid[0] == "0" || uid[1] == "0" || l.status("NoNewPrivs") != "1" {
 		t.Fatalf("lodged runs as %v, NoNewPrivs %s", uid, l.status("NoNewPrivs"))
+	}
+	if _, err := exec.LookPath("systemd-analyze"); err == nil && l.status("Seccomp") != "2" {
+		t.Errorf("lodged has Seccomp %s, not the unit's filter", l.status("Seccomp"))
 	}
 	const four = 1<<12 | 1<<13 | 1<<5 | 1<<2 // NET_ADMIN, NET_RAW, KILL, DAC_READ_SEARCH
 	for _, set := range []string{"CapPrm", "CapEff", "CapBnd", "CapAmb"} {
