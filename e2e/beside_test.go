@@ -27,6 +27,8 @@ func TestTheServiceBesideALibvirtOfItsOwn(t *testing.T) {
 	// The outer lodge has the default range; a tenant's network here must be another.
 	m.must("install -d -m 755 /etc/lodge; printf 'network-pool: 10.90.0.0/16\n' >/etc/lodge/lodged.yaml")
 	t.Log(m.must("systemctl is-active libvirtd || true; . /etc/os-release; uname -r; cat /sys/module/apparmor/parameters/enabled; cat /sys/fs/cgroup/cgroup.controllers; cat /sys/fs/cgroup/machine.slice/cgroup.controllers 2>&1 || true"))
+	// The kernel has weights for I/O, and a disk that heeds them is the operator's to set up.
+	m.must("modprobe bfq && echo bfq >/sys/block/vda/queue/scheduler")
 	// libvirtd is started by its socket, at lodged's first call.
 	t.Log(m.install())
 	step("installed")
@@ -55,6 +57,10 @@ func TestTheServiceBesideALibvirtOfItsOwn(t *testing.T) {
 	step("imported")
 	m.must("timeout 600 lodge create nested --size '2 vCPU, 128MB' --disk 1GB --no-ssh-key --wait")
 	step("a guest in the guest runs")
+	m.must(`for i in $(seq 300); do lodge console-log nested | grep -q lodge-tiny && exit 0; sleep 1; done; lodge console-log nested; exit 1`)
+	m.must(`address=$(lodge show nested -o json | grep -oE '10\.90\.[0-9.]+' | head -n 1)
+		for i in $(seq 60); do timeout 5 bash -c "echo >/dev/tcp/$address/7" 2>/dev/null && exit 0; sleep 1; done; echo "$address"; exit 1`)
+	step("it has booted, and answers at its address")
 	m.confined()
 	step("looked at its QEMU")
 
@@ -77,7 +83,7 @@ const groupOfQEMU = "/sys/fs/cgroup$(sed 's|^0::||; s|/libvirt/.*||' /proc/$(cat
 func (m *machine) confined() {
 	m.Helper()
 	held := m.must(`group="`+groupOfQEMU+`"
-		for f in cpu.weight io.weight libvirt/memory.max libvirt/memory.current; do echo "$f $(cat $group/$f 2>&1)"; done
+		for f in cpu.weight io.bfq.weight io.weight libvirt/memory.max libvirt/memory.current; do echo "$f $(cat $group/$f 2>&1)"; done
 		proc=/proc/$(cat /run/libvirt/qemu/lodge-*.pid)
 		grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' $proc/status | tr '\t' ' '
 		echo "user $(stat -c %U $proc) label $(cat $proc/attr/current)"
@@ -88,13 +94,18 @@ func (m *machine) confined() {
 		ceiling += 1024
 	}
 	for _, want := range []string{
-		fmt.Sprintf("libvirt/memory.max %d\n", ceiling<<20), "cpu.weight 200\n", "io.weight default 200\n",
+		fmt.Sprintf("libvirt/memory.max %d\n", ceiling<<20), "cpu.weight 200\n",
 		"CapEff: 0000000000000000\n", "NoNewPrivs: 1\n", "Seccomp: 2\n", "user libvirt-qemu label libvirt-", " (enforce)\n",
 		"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n",
 	} {
 		if !strings.Contains(held, want) {
 			m.Errorf("its QEMU is not held to %q", want)
 		}
+	}
+
+	// systemd has weights up to 10,000 for BFQ's up to 1,000, and 200 there is 109 here.
+	if !regexp.MustCompile(`io\.bfq\.weight (default )?(200|109)\n`).MatchString(held) {
+		m.Error("its QEMU has one vCPU's weight for I/O")
 	}
 
 	// Even root, with the profile of this QEMU, reads its disks and nothing else.

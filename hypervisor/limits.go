@@ -224,6 +224,23 @@ func weighsIO(root string) bool {
 	return false
 }
 
+// IOWeightsCount reports whether a disk of this host shares its time by the weights of
+// guests. A kernel may have the weights and heed them nowhere, as most do that nobody has
+// set up.
+func IOWeightsCount() bool { return heedsIO("/sys/fs/cgroup", "/sys/block") }
+
+// heedsIO looks for a disk that BFQ schedules, or that iocost is on for.
+func heedsIO(groups, disks string) bool {
+	schedulers, _ := filepath.Glob(filepath.Join(disks, "*/queue/scheduler")) // the pattern is well formed
+	for _, path := range schedulers {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte("[bfq]")) {
+			return true
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(groups, "io.cost.qos"))
+	return err == nil && bytes.Contains(b, []byte("enable=1"))
+}
+
 // unlimited is what a start says that failed for a limit.
 func unlimited(err error) error {
 	return &cloud.Error{Code: cloud.CodeGuestFailed, Cause: fmt.Errorf("start with limits: %w", err),

@@ -69,6 +69,26 @@ func TestAWeightForIOIsSeenBeforeTheFirstGuest(t *testing.T) {
 	}
 }
 
+func TestAWeightForIOCountsOnADiskThatHeedsIt(t *testing.T) {
+	for _, tt := range []struct {
+		scheduler, qos string
+		want           bool
+	}{
+		{"[none] mq-deadline bfq\n", "", false},
+		{"none mq-deadline [bfq]\n", "", true},
+		{"[none] mq-deadline\n", "254:0 enable=0 ctrl=auto rpct=0.00\n", false},
+		{"[none] mq-deadline\n", "254:0 enable=0 ctrl=auto\n259:0 enable=1 ctrl=user\n", true},
+	} {
+		groups, disks := t.TempDir(), t.TempDir()
+		must(t, os.MkdirAll(filepath.Join(disks, "vda/queue"), 0o755))
+		must(t, os.WriteFile(filepath.Join(disks, "vda/queue/scheduler"), []byte(tt.scheduler), 0o644))
+		must(t, os.WriteFile(filepath.Join(groups, "io.cost.qos"), []byte(tt.qos), 0o644))
+		if got := heedsIO(groups, disks); got != tt.want {
+			t.Errorf("%q, %q: %v", tt.scheduler, tt.qos, got)
+		}
+	}
+}
+
 func TestLimitsFollowTheSize(t *testing.T) {
 	for _, tt := range []struct {
 		vcpus, memory int

@@ -94,6 +94,7 @@ type limitFacts struct {
 	pretend bool
 	root    bool
 	lacks   []string
+	heeds   bool // a disk shares its time by the weights
 	err     error
 }
 
@@ -101,6 +102,7 @@ func probeLimits(l libvirtFacts) limitFacts {
 	f := limitFacts{pretend: l.pretend() || l.uri != "qemu:///system", root: os.Geteuid() == 0}
 	if !f.pretend {
 		f.lacks, f.err = hypervisor.Unlimited()
+		f.heeds = hypervisor.IOWeightsCount()
 	}
 	return f
 }
@@ -113,6 +115,9 @@ func judgeLimits(l limitFacts) finding {
 		return unseen("What guests can be limited in")
 	case l.err != nil:
 		return warn("What guests can be limited in could not be found out, so they are not.", "Look whether libvirt runs: it has its pid in /run/libvirt/qemu/driver.pid.")
+	case len(l.lacks) == 0 && !l.heeds:
+		return warn("Guests get CPU by their vCPUs and have a ceiling of memory. Their weights for I/O count on no disk: one of them may take it from the others.",
+			"Have BFQ schedule the disk of the guests: `modprobe bfq; echo bfq >/sys/block/DISK/queue/scheduler`, for good by a rule of udev; or turn on iocost for it.")
 	case len(l.lacks) == 0:
 		return ok("Guests get CPU and I/O by their vCPUs, and have a ceiling of memory.")
 	}
