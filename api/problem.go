@@ -66,6 +66,7 @@ var meanings = map[cloud.Code]meaning{
 	cloud.CodeGuestForeign:   {http.StatusConflict, "The guest is not lodge's"},
 	cloud.CodeGuestPaused:    {http.StatusConflict, "The guest is paused"},
 	cloud.CodeDiskMissing:    {http.StatusConflict, "The disk is gone"},
+	cloud.CodeDiskReplaced:   {http.StatusConflict, "The disk is another one"},
 	cloud.CodeTimeout:        {http.StatusGatewayTimeout, "The host did not answer in time"},
 	cloud.CodeImportCanceled: {http.StatusConflict, "The import was interrupted"},
 }

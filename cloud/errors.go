@@ -57,6 +57,7 @@ const (
 	CodeGuestForeign   Code = "guest_foreign"          // a domain without lodge's mark has the guest's id or name
 	CodeGuestPaused    Code = "guest_paused"           // the guest was paused, by an I/O error or by hand
 	CodeDiskMissing    Code = "disk_missing"           // the root disk existed and is gone: repair would lose data
+	CodeDiskReplaced   Code = "disk_replaced"          // the guest is defined on another file than its volume: repair would lose data
 	CodeTimeout        Code = "timeout"                // a call to the host did not return in time
 	CodeImportCanceled Code = "import_interrupted"     // lodged stopped while the bytes were arriving
 )
@@ -71,7 +72,7 @@ func Codes() []Code {
 		CodeImageTooBig, CodeImageTruncated, CodeChecksum, CodeURLRefused, CodeURLFailed,
 		CodeDiskFull, CodeRateLimited, CodeUnavailable, CodeInternal,
 		CodeHypervisor, CodeClockStepped, CodeStorage, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
-		CodeGuestForeign, CodeGuestPaused, CodeDiskMissing, CodeTimeout, CodeImportCanceled,
+		CodeGuestForeign, CodeGuestPaused, CodeDiskMissing, CodeDiskReplaced, CodeTimeout, CodeImportCanceled,
 	}
 }
 
@@ -80,7 +81,7 @@ func Codes() []Code {
 func ProblemCodes() []Code {
 	return []Code{
 		CodeHypervisor, CodeTimeout, CodeStorage, CodeDiskFull, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
-		CodeGuestPaused, CodeGuestForeign, CodeDiskMissing, CodeInUse, CodeURLFailed, CodeURLRefused, CodeChecksum,
+		CodeGuestPaused, CodeGuestForeign, CodeDiskMissing, CodeDiskReplaced, CodeInUse, CodeURLFailed, CodeURLRefused, CodeChecksum,
 		CodeImageFormat, CodeImageUnsafe, CodeImageTooBig, CodeImageTruncated, CodeImportCanceled, CodeInternal,
 	}
 }

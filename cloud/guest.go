@@ -40,6 +40,7 @@ type Guest struct {
 	IOError   bool   // paused by an I/O error
 	Digest    string // GuestSpec.Digest of the next start
 	Live      string // GuestSpec.Digest of the present run; "" when off
+	Root      string // path of the first disk of the next start where somebody has changed that and the file is there, else ""
 	VCPUs     int    // of the present run
 	MemoryMiB int
 }

@@ -10,7 +10,7 @@ import (
 // network. The next tenant gets another range; and when the operator has removed
 // what the runbook says, the network goes, and its range is free.
 func TestTheNetworkOfATenantMadeSinceTheBackupGoes(t *testing.T) {
-	l := newLab(t, "--backup-to", scratch(t))
+	l := newLab(t, "--backup-to", scratch(t), "--sweep", "1s")
 	l.importTiny()
 	l.must(l.lodged("backup", "create"))
 	lateID := l.tinyOf("late", "vm")

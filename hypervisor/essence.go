@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
@@ -62,11 +65,41 @@ type essentialNIC struct {
 	} `xml:"source"`
 }
 
+// readEssence reads it, with disks for disks alone.
+func readEssence(text string) (e essence, err error) {
+	if err := xml.Unmarshal([]byte(text), &e); err != nil {
+		return e, err
+	}
+	disks := e.Disks[:0]
+	for _, d := range e.Disks {
+		if d.Device == "" || d.Device == "disk" {
+			d.Device = ""
+			disks = append(disks, d)
+		}
+	}
+	e.Disks = disks
+	return e, nil
+}
+
+// rootOf is the file of the first disk of a definition, "" when there is none: a
+// volume that was moved is still named where it was.
+func rootOf(text string) string {
+	e, err := readEssence(text)
+	if err != nil || len(e.Disks) == 0 {
+		return ""
+	}
+	root := e.Disks[0].Source.File
+	if _, err := os.Stat(root); root == "" || errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return root
+}
+
 // essenceOf is a short fingerprint of the essence of a definition: the same for
 // what lodge wrote and for what libvirt made of it. "" when it cannot be read.
 func essenceOf(text string) string {
-	var e essence
-	if err := xml.Unmarshal([]byte(text), &e); err != nil {
+	e, err := readEssence(text)
+	if err != nil {
 		return ""
 	}
 	e.VCPUs.Most = strings.TrimSpace(e.VCPUs.Most)
@@ -77,14 +110,6 @@ func essenceOf(text string) string {
 	if e.Balloon = kibibytes(e.Balloon); e.Balloon == e.Memory { // the default, which libvirt writes down
 		e.Balloon = quantity{}
 	}
-	disks := e.Disks[:0]
-	for _, d := range e.Disks {
-		if d.Device == "" || d.Device == "disk" {
-			d.Device = ""
-			disks = append(disks, d)
-		}
-	}
-	e.Disks = disks
 	b, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // plain data always marshals
@@ -107,11 +132,14 @@ func kibibytes(q quantity) quantity {
 }
 
 // edited reports whether somebody else has changed the essence of the next
-// start since lodge defined it.
-func edited(d *libvirt.Domain, m *mark) (bool, error) {
+// start since lodge defined it, and the root disk of that then.
+func edited(d *libvirt.Domain, m *mark) (changed bool, root string, err error) {
 	text, err := d.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
 	if virt.Is(err, libvirt.ERR_OPERATION_INVALID) {
-		return false, nil
+		return false, "", nil
 	}
-	return err == nil && essenceOf(text) != m.Essence, err
+	if err != nil || essenceOf(text) == m.Essence {
+		return false, "", err
+	}
+	return true, rootOf(text), nil
 }

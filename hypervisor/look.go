@@ -117,12 +117,12 @@ func read(d *libvirt.Domain, id, form string) (cloud.Guest, error) {
 	if err != nil {
 		return g, err
 	}
-	if next != nil && next.Form == form {
-		changed, err := edited(d, next)
+	if next != nil {
+		changed, root, err := edited(d, next)
 		if err != nil {
 			return g, err
 		}
-		if !changed {
+		if g.Root = root; !changed && next.Form == form {
 			g.Digest = next.Digest
 		}
 	}

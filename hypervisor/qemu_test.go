@@ -139,6 +139,40 @@ func TestAQEMUThatIsToldToEndIsNoShutdown(t *testing.T) {
 	until(t, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.struck) == 0 })
 }
 
+// A snapshot by hand has the guest write into another file from then on. Who would
+// define it on its volume again would take all that away from it.
+func TestASnapshotByHandIsSeen(t *testing.T) {
+	needWorld(t)
+	h, ctx := open(t, "qemu:///system", AccelAuto), context.Background()
+	spec := small(t, blank(t, sharedDir(t)))
+	up(t, h, spec)
+	root := func() cloud.Guest {
+		t.Helper()
+		got, err := h.LookGuests(ctx, []string{spec.ID})
+		must(t, err)
+		return got[spec.ID]
+	}
+	if g := root(); g.Digest != spec.Digest() || g.Root != "" {
+		t.Fatalf("before: %+v", g)
+	}
+	hand(dial(t, "qemu:///system"), func(d *libvirt.Domain) error {
+		s, err := d.CreateSnapshotXML("<domainsnapshot><name>by-hand</name></domainsnapshot>",
+			libvirt.DOMAIN_SNAPSHOT_CREATE_DISK_ONLY|libvirt.DOMAIN_SNAPSHOT_CREATE_NO_METADATA|libvirt.DOMAIN_SNAPSHOT_CREATE_ATOMIC)
+		if err == nil {
+			err = s.Free()
+		}
+		return err
+	})(t, spec.ID)
+	g := root()
+	if g.Digest != "" || g.Root == "" || g.Root == spec.Disks[0].Path {
+		t.Fatalf("behind it: %+v", g)
+	}
+	must(t, os.Rename(g.Root, g.Root+".away"))
+	if g := root(); g.Digest != "" || g.Root != "" {
+		t.Errorf("its file is not there: %+v", g)
+	}
+}
+
 func TestQEMUKilledWhileLibvirtIsDownIsNoShutdown(t *testing.T) {
 	needWorld(t)
 	h := open(t, "qemu:///system", AccelAuto)

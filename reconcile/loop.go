@@ -63,7 +63,7 @@ type Loop struct {
 	blinded   atomic.Bool // the last sweep could not look
 	importing sync.Map    // image id -> context.CancelFunc
 	sweepNow  chan struct{}
-	strays    map[string]bool // networks that had neither a row nor a port at the last sweep, which alone uses it
+	strays    map[string]time.Time // networks that had neither a row nor a port at the last sweep, which alone uses it, and since when
 	told      told
 	adopted   chan struct{}
 	looked    atomic.Int64 // when the last sweep that saw everything began, in Unix milliseconds

@@ -66,7 +66,7 @@ func Plan(w cloud.InstanceWish, s Seen, now time.Time) Decision {
 		d.Record.RunningVCPUs, d.Record.RunningMemoryMiB = g.VCPUs, g.MemoryMiB
 	}
 	if !w.DeletedAt.IsZero() {
-		planDelete(&d, w, s)
+		planDelete(&d, w, s, now)
 	} else {
 		planKeep(&d, w, s, now)
 	}
@@ -112,9 +112,13 @@ func stateOf(w cloud.InstanceWish, s Seen) cloud.State {
 
 // planDelete removes whatever is seen, the guest first: its disks are in use
 // until it is gone.
-func planDelete(d *Decision, w cloud.InstanceWish, s Seen) {
+func planDelete(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 	d.Record.Task = cloud.TaskDeleting
-	if s.Guest != nil && !s.Guest.Foreign {
+	if s.Guest != nil && s.Guest.Foreign {
+		d.foreign(w, now) // which may run on the disks and the network
+		return
+	}
+	if s.Guest != nil {
 		d.Steps = append(d.Steps, Step{Verb: VerbRemoveGuest, ID: w.ID})
 		return
 	}
@@ -141,8 +145,7 @@ func planDelete(d *Decision, w cloud.InstanceWish, s Seen) {
 
 func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 	if s.Guest != nil && s.Guest.Foreign {
-		d.stuck(w, now, cloud.CodeGuestForeign,
-			"A domain that is not lodge's has this instance's id or name on the host; remove or rename it there.")
+		d.foreign(w, now)
 		return
 	}
 	if g := s.Guest; g != nil && w.Power == cloud.PowerOff && (g.State == cloud.GuestRunning || g.State == cloud.GuestPaused) {
@@ -163,6 +166,11 @@ func planKeep(d *Decision, w cloud.InstanceWish, s Seen, now time.Time) {
 		return
 	}
 	spec := guestSpec(w, s)
+	if g := s.Guest; g != nil && g.Root != "" && len(spec.Disks) > 0 && g.Root != spec.Disks[0].Path {
+		d.stuck(w, now, cloud.CodeDiskReplaced,
+			"Somebody has put another file in the place of the guest's root disk, as a snapshot by hand does; merge it back, for what was written since is only there.")
+		return
+	}
 	if s.Guest == nil || s.Guest.Digest != spec.Digest() {
 		d.Record.Task = building(w)
 		d.Steps = append(d.Steps, define(w, s, spec))
@@ -232,6 +240,12 @@ func (d *Decision) stuck(w cloud.InstanceWish, now time.Time, code cloud.Code, m
 		d.Record.State = cloud.StateError
 	}
 	d.Record.Problem = problem(w.Problem, code, message, now)
+}
+
+// foreign says that somebody else's domain is in the way; nothing is touched.
+func (d *Decision) foreign(w cloud.InstanceWish, now time.Time) {
+	d.stuck(w, now, cloud.CodeGuestForeign,
+		"A domain that is not lodge's has this instance's id or name on the host; remove or rename it there.")
 }
 
 // building is the task of an instance whose parts are being made or mended.

@@ -291,11 +291,33 @@ func TestPlan(t *testing.T) {
 					t.Errorf("readings of a gone instance: %v", d.Record.Readings)
 				}
 			}},
-		{"a delete leaves a foreign domain alone", wished(deleted),
+		{"a delete leaves a foreign domain alone, and what it may run on", wished(deleted),
 			func(w cloud.InstanceWish) Seen {
 				s := guest(w, cloud.GuestRunning, func(g *cloud.Guest) { g.Foreign = true })
-				return Seen{Guest: s.Guest}
-			}, t0, "", cloud.StateGone, cloud.TaskNone, nil},
+				return s
+			}, t0, "", cloud.StateError, cloud.TaskDeleting,
+			func(t *testing.T, d Decision) {
+				if d.Record.Problem == nil || d.Record.Problem.Code != cloud.CodeGuestForeign {
+					t.Errorf("problem %v", d.Record.Problem)
+				}
+			}},
+		{"a guest on another disk than its volume is not defined anew", wished(running),
+			func(w cloud.InstanceWish) Seen {
+				return guest(w, cloud.GuestRunning, func(g *cloud.Guest) { g.Digest, g.Root = "", "/d/root.snapshot" })
+			}, t0, "", cloud.StateRunning, cloud.TaskNone,
+			func(t *testing.T, d Decision) {
+				if d.Record.Problem == nil || d.Record.Problem.Code != cloud.CodeDiskReplaced {
+					t.Errorf("problem %v", d.Record.Problem)
+				}
+			}},
+		{"nor started", wished(running),
+			func(w cloud.InstanceWish) Seen {
+				return guest(w, cloud.GuestOff, func(g *cloud.Guest) { g.Digest, g.Root = "", "/d/root.snapshot" })
+			}, t0, "", cloud.StateError, cloud.TaskNone, nil},
+		{"one that was edited otherwise is", wished(running),
+			func(w cloud.InstanceWish) Seen {
+				return guest(w, cloud.GuestRunning, func(g *cloud.Guest) { g.Digest, g.Root = "", "/d/root" })
+			}, t0, "define", cloud.StateRunning, cloud.TaskNone, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := Plan(tt.wish, tt.seen(tt.wish), tt.now)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	"lodge/cloud"
 )
@@ -15,26 +16,34 @@ type Strays interface {
 	RemoveUnused(ctx context.Context, id string) (removed bool, err error)
 }
 
-// PlanStrays are the networks that no row is about and that were without a port
-// at this sweep (now, which the next one is given) and at the one before (stray).
-// It is pure. One look is not enough: another lodged, with a database of its own,
-// may be about to give its network the first port.
-func PlanStrays(wishes []cloud.NetworkWish, nets map[string]cloud.HostNetwork, before map[string]bool) (now map[string]bool, stray []string) {
+// strayFor is for how many times the pause between sweeps a network has to be
+// without row and port before it goes. Another lodged, with a database of its own,
+// may have much to do before it gives its network the first port.
+const strayFor = 20
+
+// PlanStrays are the networks that no row is about and that are without a port, with
+// the moment since when (since, which the next sweep is given), and those of them that
+// have been so for as long as age (stray). It is pure.
+func PlanStrays(wishes []cloud.NetworkWish, nets map[string]cloud.HostNetwork, before map[string]time.Time, now time.Time, age time.Duration) (since map[string]time.Time, stray []string) {
 	wanted := make(map[string]bool, len(wishes))
 	for _, w := range wishes {
 		wanted[w.ID] = true
 	}
-	now = map[string]bool{}
+	since = map[string]time.Time{}
 	for id, n := range nets {
 		if wanted[id] || len(n.Ports) > 0 {
 			continue
 		}
-		now[id] = true
-		if before[id] {
+		first, known := before[id]
+		if !known {
+			first = now
+		}
+		since[id] = first
+		if now.Sub(first) >= age {
 			stray = append(stray, id)
 		}
 	}
-	return now, stray
+	return since, stray
 }
 
 // stray removes a network that no row is about, unless somebody uses it. It

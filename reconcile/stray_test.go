@@ -19,23 +19,30 @@ func TestPlanStrays(t *testing.T) {
 		name   string
 		wanted bool // there is a row
 		ports  map[string]cloud.PortSpec
-		before bool
+		before time.Duration // how long ago it was first so; 0: it was not
 		now    bool
 		stray  bool
 	}{
-		{"one that a row is about is none of these", true, nil, true, false, false},
-		{"at the first sight it is left alone", false, nil, false, true, false},
-		{"at the second it goes", false, nil, true, true, true},
-		{"never with a port", false, port, true, false, false},
+		{"one that a row is about is none of these", true, nil, time.Hour, false, false},
+		{"at the first sight it is left alone", false, nil, 0, true, false},
+		{"and for a while", false, nil, 9 * time.Minute, true, false},
+		{"then it goes", false, nil, 10 * time.Minute, true, true},
+		{"never with a port", false, port, time.Hour, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var wishes []cloud.NetworkWish
 			if tt.wanted {
 				wishes = []cloud.NetworkWish{{Network: cloud.Network{Meta: cloud.Meta{ID: "n"}}}}
 			}
-			now, strays := reconcile.PlanStrays(wishes, map[string]cloud.HostNetwork{"n": {ID: "n", Active: true, Ports: tt.ports}}, map[string]bool{"n": tt.before, "long gone": true})
-			if now["n"] != tt.now || (len(strays) == 1) != tt.stray || now["long gone"] {
-				t.Errorf("now %v, to remove %v", now, strays)
+			now := time.Now()
+			before := map[string]time.Time{"long gone": now.Add(-time.Hour)}
+			if tt.before > 0 {
+				before["n"] = now.Add(-tt.before)
+			}
+			since, strays := reconcile.PlanStrays(wishes, map[string]cloud.HostNetwork{"n": {ID: "n", Active: true, Ports: tt.ports}}, before, now, 10*time.Minute)
+			first, known := since["n"]
+			if known != tt.now || known && now.Sub(first) != tt.before || (len(strays) == 1) != tt.stray || len(since) > 1 {
+				t.Errorf("since %v, to remove %v", since, strays)
 			}
 		})
 	}
@@ -67,12 +74,12 @@ func TestANetworkThatNoRowIsAboutGoesWithItsLastUser(t *testing.T) {
 		must(w.host.EnsureNetwork(ctx, cloud.NetworkSpec{ID: stray, NAT: true, DHCP: true, CIDR: netip.MustParsePrefix("10.77.9.0/24"), Gateway: netip.MustParseAddr("10.77.9.1")}))
 		must(w.host.EnsurePort(ctx, stray, p))
 		must(w.host.DefineGuest(ctx, cloud.GuestSpec{ID: guest, VCPUs: 1, MemoryMiB: 64, NICs: []cloud.GuestNIC{{MAC: p.MAC, NetworkID: stray}}}))
-		time.Sleep(5 * time.Minute)
+		time.Sleep(15 * time.Minute)
 		if !there(stray) {
 			t.Fatal("it went with its port")
 		}
 		must(w.host.RemovePort(ctx, stray, p))
-		time.Sleep(5 * time.Minute)
+		time.Sleep(15 * time.Minute)
 		if !there(stray) {
 			t.Fatal("it went while a guest that is off has a NIC there")
 		}

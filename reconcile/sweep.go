@@ -158,7 +158,7 @@ func (l *Loop) sweepNetworks(ctx context.Context, nets map[string]cloud.HostNetw
 		}
 	}
 	var strays []string
-	l.strays, strays = PlanStrays(wishes, nets, l.strays)
+	l.strays, strays = PlanStrays(wishes, nets, l.strays, l.Now(), strayFor*l.SweepEvery)
 	for _, id := range strays {
 		l.work.mark(cloud.Ref{Kind: cloud.KindNetwork, ID: id})
 	}

@@ -63,6 +63,9 @@ func (h *Host) LookGuests(ctx context.Context, ids []string) (map[string]cloud.G
 
 func (g *guest) seen() cloud.Guest {
 	out := cloud.Guest{ID: g.id, Name: g.name, Foreign: g.foreign, Digest: g.digest, State: cloud.GuestOff, OffReason: g.off}
+	if g.digest == "" && g.next != nil && len(g.next.Disks) > 0 {
+		out.Root = g.next.Disks[0].Path
+	}
 	switch {
 	case g.run == nil && g.saved:
 		out.State, out.OffReason = cloud.GuestSaved, cloud.OffUnknown
