@@ -85,7 +85,7 @@ func contract(t *testing.T, p backup.Place) {
 	if !slices.Equal(ids, []string{second.ID, first.ID}) {
 		t.Fatalf("listed %v", ids)
 	}
-	m, err := backup.Find(ctx, p, "latest")
+	m, err := backup.Find(ctx, p, "latest", hostA)
 	must(err)
 	if m.ID != second.ID || m.Instances != 3 || m.Schema != 20 || m.HostID != hostA || m.Encrypted || !m.TakenAt.Equal(second.TakenAt) {
 		t.Errorf("manifest %+v", m)
@@ -124,7 +124,7 @@ func contract(t *testing.T, p backup.Place) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	for _, name := range []string{first.ID, "nonsense", "../" + second.ID} {
-		if _, err := backup.Find(ctx, p, name); cloud.CodeOf(err) != cloud.CodeNotFound {
+		if _, err := backup.Find(ctx, p, name, hostA); cloud.CodeOf(err) != cloud.CodeNotFound {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 			if err := errors.Join(os.WriteFile(data, tc.data, 0o600), os.WriteFile(manifest, tc.manifest, 0o600)); err != nil {
 				t.Fatal(err)
 			}
-			got, err := backup.Find(ctx, p, m.ID)
+			got, err := backup.Find(ctx, p, m.ID, hostA)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +221,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 		if err := os.WriteFile(manifest, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := backup.Find(ctx, p, m.ID); err == nil {
+		if _, err := backup.Find(ctx, p, m.ID, hostA); err == nil {
 			t.Errorf("the manifest was read with %s", name)
 		}
 	}
@@ -244,10 +244,10 @@ func TestLatestSaysWhichOneCanBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := backup.Find(ctx, p, "latest"); err == nil || !strings.Contains(err.Error(), made[2]) || !strings.Contains(err.Error(), "can be read is "+made[0]+": name it") {
+	if _, err := backup.Find(ctx, p, "latest", hostA); err == nil || !strings.Contains(err.Error(), made[2]) || !strings.Contains(err.Error(), "can be read is "+made[0]+": name it") {
 		t.Errorf("it says %v", err)
 	}
-	if m, err := backup.Find(ctx, p, made[0]); err != nil || m.ID != made[0] {
+	if m, err := backup.Find(ctx, p, made[0], hostA); err != nil || m.ID != made[0] {
 		t.Errorf("found %+v, %v", m, err)
 	}
 }

@@ -167,9 +167,12 @@ func (f folder) Sweep(_ context.Context, hostID string, now time.Time) (n int, e
 }
 
 // mine reports whether a backup is of the host.
-func mine(id, hostID string) bool {
+func mine(id, hostID string) bool { return hostIn(id) == fmt.Sprintf("%.8s", hostID) }
+
+// hostIn is what the name of a backup has of its host's id.
+func hostIn(id string) string {
 	_, host, _ := strings.Cut(strings.TrimSuffix(id, bySchedule), "-")
-	return host == fmt.Sprintf("%.8s", hostID)
+	return host
 }
 
 // lockFolder takes a folder for this process, for as long as the file is open.

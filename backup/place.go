@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -57,34 +56,4 @@ func newestFirst(ids []string) []string {
 	slices.Sort(ids)
 	slices.Reverse(ids)
 	return ids
-}
-
-// Find gives the manifest of a backup by its name, or of the newest one for
-// "latest". When that cannot be read, the error names the newest that can.
-func Find(ctx context.Context, p Place, name string) (Manifest, error) {
-	if name != "latest" {
-		if !IsID(name) {
-			return Manifest{}, noBackup(name)
-		}
-		return p.Manifest(ctx, name)
-	}
-	ids, err := p.List(ctx)
-	if err != nil {
-		return Manifest{}, err
-	}
-	if len(ids) == 0 {
-		return Manifest{}, cloud.Errorf(cloud.CodeNotFound, "There are no backups in this place.")
-	}
-	m, err := p.Manifest(ctx, ids[0])
-	if err == nil || ctx.Err() != nil {
-		return m, err
-	}
-	for _, id := range ids[1:] {
-		if _, e := p.Manifest(ctx, id); e == nil {
-			return Manifest{}, fmt.Errorf("%w; the newest backup that can be read is %s: name it in place of latest", err, id)
-		} else if !unreadable(e) {
-			break // the place is to blame
-		}
-	}
-	return Manifest{}, err
 }

@@ -125,9 +125,9 @@ func (b *backupTool) list() *cobra.Command {
 				all = append(all, m)
 			}
 			err = b.print(cmd.OutOrStdout(), all, func(w io.Writer) {
-				fmt.Fprintln(w, "ID\tTAKEN\tSIZE\tINSTANCES\tSCHEMA\tVERSION\tENCRYPTED")
+				fmt.Fprintln(w, "ID\tTAKEN\tHOST\tSIZE\tINSTANCES\tSCHEMA\tVERSION\tENCRYPTED")
 				for _, m := range all {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%t\n", m.ID, m.TakenAt.Format(time.RFC3339), units.BytesSize(float64(m.Archive.Size)), m.Instances, m.Schema, m.Version, m.Encrypted)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%t\n", m.ID, m.TakenAt.Format(time.RFC3339), m.HostID, units.BytesSize(float64(m.Archive.Size)), m.Instances, m.Schema, m.Version, m.Encrypted)
 				}
 			})
 			if err == nil && broken > 0 {
@@ -140,13 +140,13 @@ func (b *backupTool) list() *cobra.Command {
 
 func (b *backupTool) show() *cobra.Command {
 	return &cobra.Command{
-		Use: "show BACKUP", Short: "Show what a backup has; latest is the newest", Example: "  lodged backup show latest", Args: cobra.ExactArgs(1),
+		Use: "show BACKUP", Short: "Show what a backup has; latest is the newest of this host", Example: "  lodged backup show latest", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, p, err := b.open(cmd)
+			cfg, p, err := b.open(cmd)
 			if err != nil {
 				return err
 			}
-			m, err := backup.Find(cmd.Context(), p, args[0])
+			m, err := b.find(cmd, cfg, p, args[0])
 			if err != nil {
 				return err
 			}
@@ -180,7 +180,7 @@ func (b *backupTool) verify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := backup.Find(cmd.Context(), p, args[0])
+			m, err := b.find(cmd, cfg, p, args[0])
 			if err != nil {
 				return err
 			}
@@ -237,10 +237,11 @@ func (b *backupTool) restore() *cobra.Command {
 	var replace bool
 	var database string
 	cmd := b.withIdentity(&cobra.Command{
-		Use: "restore [BACKUP]", Short: "Put a backup into the data dir, while no lodged runs there; latest is the newest",
+		Use: "restore [BACKUP]", Short: "Put a backup into the data dir, while no lodged runs there; latest is the newest of this host",
 		Long: "restore checks a backup, moves what the data dir has aside, and puts the backup in its place. At its next start lodged first\n" +
 			"compares it with the host: guests that run are taken over as they are, nothing that the backup does not know is touched,\n" +
-			"and `lodged backup report` says what was found.",
+			"and `lodged backup report` says what was found. The backup of another host is taken only by its name, and the data dir is\n" +
+			"that host's then.",
 		Example: "  systemctl stop lodged\n  lodged backup restore latest --replace\n  systemctl start lodged\n  lodged backup report\n  lodged backup restore --replace --database /srv/from-litestream.db", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (database == "") == (len(args) == 0) {
@@ -264,8 +265,14 @@ func (b *backupTool) restore() *cobra.Command {
 				return err
 			}
 			m := r.Manifest
+			if r.HostBefore != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "lodged: this data dir was that of host %s, and is that of host %s now, whose backup this is; if that host still runs elsewhere, stop one of them: each would remove the other's backups\n", r.HostBefore, m.HostID)
+			}
 			return b.print(cmd.OutOrStdout(), r, func(w io.Writer) {
 				fmt.Fprintf(w, "Restored\t%s, %s, with %d instances\n", m.ID, howOld(r), m.Instances)
+				if m.HostID != "" {
+					fmt.Fprintf(w, "Host\t%s\n", m.HostID)
+				}
 				for _, f := range r.Files {
 					fmt.Fprintf(w, "File\t%s\n", f)
 				}
@@ -290,6 +297,15 @@ func howOld(r daemon.Restored) string {
 	return r.Age + " old"
 }
 
+// find finds a backup; latest is the newest of the host whose data dir this is.
+func (b *backupTool) find(cmd *cobra.Command, cfg daemon.Config, p backup.Place, name string) (backup.Manifest, error) {
+	hostID, err := cfg.HostID()
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	return backup.Find(cmd.Context(), p, name, hostID)
+}
+
 // origin finds a backup in its place.
 func (b *backupTool) origin(cmd *cobra.Command, cfg daemon.Config, name string) (from daemon.Origin, err error) {
 	if from.Place, err = cfg.OpenBackups(); err != nil {
@@ -298,7 +314,7 @@ func (b *backupTool) origin(cmd *cobra.Command, cfg daemon.Config, name string) 
 	if from.Keys, err = b.keys(); err != nil {
 		return from, err
 	}
-	from.Manifest, err = backup.Find(cmd.Context(), from.Place, name)
+	from.Manifest, err = b.find(cmd, cfg, from.Place, name)
 	return from, err
 }
 

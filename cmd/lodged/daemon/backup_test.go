@@ -51,7 +51,7 @@ func TestTheLatestBackupIsTheLastThatWasMade(t *testing.T) {
 		if off := time.Since(m.TakenAt).Abs(); off > time.Minute {
 			t.Errorf("lodge's own time is off by %v in the name %s", off, m.ID)
 		}
-		latest, err := backup.Find(ctx, p, "latest")
+		latest, err := backup.Find(ctx, p, "latest", source.HostID)
 		if err != nil || latest.ID != m.ID || strings.HasSuffix(latest.ID, "-scheduled") {
 			t.Errorf("%s was made, and latest is %s, %v", m.ID, latest.ID, err)
 		}

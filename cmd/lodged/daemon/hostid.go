@@ -46,6 +46,29 @@ func hostID(ctx context.Context, cfg Config, db hosts) (string, error) {
 	return id, writeWhole(path, id+"\n")
 }
 
+// HostID is the id that the data dir has of this host; "" when it has none, as on a
+// fresh machine. A restore that was killed may have moved it aside, and run again
+// it is still of the same host.
+func (c Config) HostID() (string, error) {
+	path := c.path("host-id")
+	b, err := os.ReadFile(path)
+	if aside, _ := filepath.Glob(globbed(c.DataDir) + "/replaced-*/host-id"); errors.Is(err, fs.ErrNotExist) && len(aside) > 0 && there(c.path(restoring)) {
+		b, err = os.ReadFile(aside[len(aside)-1]) // they are named by their time
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	if id := strings.ToLower(strings.TrimSpace(string(b))); cloud.IsUUID(id) {
+		return id, nil
+	}
+	return "", nil
+}
+
+// globbed takes the meaning of its special characters from a path.
+func globbed(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
 // chooseHostID decides by what the file says and what the database knows. fresh
 // says that the file does not have the id yet. An id that the database does not
 // know, though it knows another, would leave every instance without its host:

@@ -28,6 +28,8 @@ type Restored struct {
 	Files    []string        `json:"files"`           // put into the data dir
 	Aside    string          `json:"aside,omitempty"` // where what was there before is kept
 	Age      string          `json:"age,omitempty"`   // of the backup; "" when its time is still to come by the clock of this machine
+	// HostBefore is whose the data dir was, when the backup is another host's.
+	HostBefore string `json:"host_before,omitempty"`
 }
 
 // Origin is what is restored: a backup, or a database file that something else,
@@ -65,6 +67,13 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	m, err := o.stage(ctx, cfg, work)
 	if err != nil {
 		return r, err
+	}
+	before, err := cfg.HostID()
+	if err != nil {
+		return r, err
+	}
+	if m.HostID != "" && before != "" && before != m.HostID {
+		r.HostBefore = before
 	}
 	now := cfg.Now()
 	r.Manifest = m
