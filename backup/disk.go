@@ -82,6 +82,8 @@ func Check(ctx context.Context, p Place, m Manifest, keys []age.Identity, dir st
 		return nil, ctx.Err()
 	case Full(err):
 		return nil, Blame(filepath.Dir(dir), err)
+	case errors.As(err, new(Unjudged)):
+		return wrong, Named(err, path, "of backup "+m.ID)
 	case err != nil:
 		wrong = append(wrong, "database: "+err.Error())
 	default:
@@ -92,6 +94,14 @@ func Check(ctx context.Context, p Place, m Manifest, keys []age.Identity, dir st
 	}
 	return wrong, nil
 }
+
+// Unjudged is an error of a Judge that says nothing of the backup: this lodge is too
+// old for its database, say.
+type Unjudged struct{ Err error }
+
+func (u Unjudged) Error() string { return u.Err.Error() }
+
+func (u Unjudged) Unwrap() error { return u.Err }
 
 // Named has an error name a backup, or whatever it is, where it names the path of
 // an unpacked file.

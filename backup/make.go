@@ -114,7 +114,7 @@ func (s Source) inputs(copied string) ([]Input, error) {
 }
 
 // Judge says what is wrong with a copy of the database, and what it says of
-// itself.
+// itself. An error is one of the backup, but for Unjudged.
 type Judge func(ctx context.Context, path string) (wrong []string, f Facts, err error)
 
 // Verify reads a backup to its end and says what is wrong with it; nothing: it is

@@ -113,6 +113,9 @@ func examine(ctx context.Context, path string) (single, error) {
 	return s, nil
 }
 
+// Newest is the newest version of the schema that this lodge knows.
+func Newest() int { return newest() }
+
 // Check reads a whole file and says what of it is broken: pages, indexes,
 // constraints, and references to rows that are not there. Nothing: it is whole.
 func Check(ctx context.Context, path string) (wrong []string, err error) {
