@@ -14,8 +14,10 @@ const scratch = ".backup-work-"
 
 // Scratch makes a folder of one's own for what is worked on, below dir; done removes
 // it. It is locked until then, and the kernel lets go of it when the process ends,
-// however it ends: so Sweep knows what nobody works in any more.
+// however it ends: so Sweep knows what nobody works in any more. It sweeps before,
+// for what root has left the service cannot remove.
 func Scratch(dir string) (path string, done func() error, err error) {
+	_ = Sweep(dir) // what stays takes room and harms nothing
 	for {
 		if path, err = os.MkdirTemp(dir, scratch); err != nil {
 			return "", nil, err

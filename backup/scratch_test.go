@@ -22,15 +22,19 @@ func TestTheWorkOfAKilledProcessIsSwept(t *testing.T) {
 		select {}
 	}
 	dir := t.TempDir()
-	killed := exec.Command(os.Args[0], "-test.run=^TestTheWorkOfAKilledProcessIsSwept$")
-	killed.Env = append(os.Environ(), in+"="+dir)
-	if err := killed.Run(); err == nil || killed.ProcessState.ExitCode() != -1 {
-		t.Fatalf("it was not killed: %v", err)
-	}
 	mine, done, err := backup.Scratch(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	kill := func() {
+		t.Helper()
+		killed := exec.Command(os.Args[0], "-test.run=^TestTheWorkOfAKilledProcessIsSwept$")
+		killed.Env = append(os.Environ(), in+"="+dir)
+		if err := killed.Run(); err == nil || killed.ProcessState.ExitCode() != -1 {
+			t.Fatalf("it was not killed: %v", err)
+		}
+	}
+	kill()
 	other := filepath.Join(dir, "disks")
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
@@ -50,6 +54,15 @@ func TestTheWorkOfAKilledProcessIsSwept(t *testing.T) {
 	}
 	if _, err := os.Stat(mine); err != nil || folders() != 2 {
 		t.Errorf("%d folders are left, mine: %v", folders(), err)
+	}
+	// Whoever works there himself sweeps too.
+	kill()
+	_, second, err := backup.Scratch(dir)
+	if err != nil || folders() != 3 {
+		t.Errorf("%d folders with two at work, %v", folders(), err)
+	}
+	if err := second(); err != nil {
+		t.Error(err)
 	}
 	if err := done(); err != nil || folders() != 1 {
 		t.Errorf("%d folders at the end, %v", folders(), err)

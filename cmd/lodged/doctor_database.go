@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"lodge/backup"
 	"lodge/cmd/lodged/daemon"
 	"lodge/store"
 )
@@ -37,8 +39,28 @@ func probeDatabase(ctx context.Context, dir string) databaseFacts {
 		return d
 	}
 	d.size = info.Size()
-	d.ran, d.wrong, d.err = store.Rehearse(ctx, d.path, dir)
+	work, done := rehearsalRoom(dir, time.Now())
+	defer done()
+	d.ran, d.wrong, d.err = store.Rehearse(ctx, d.path, work)
 	return d
+}
+
+// rehearsalRoom is where a copy is tried: a folder that is known for a dead one when
+// the process is killed. Where none can be made, it is dir itself, and whoever
+// writes there says why he cannot. What an older lodged has left, which had none,
+// is removed when nobody can be at it any more.
+func rehearsalRoom(dir string, now time.Time) (work string, done func()) {
+	entries, _ := os.ReadDir(dir) // the same error comes again
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), ".lodge-rehearse-") && now.Sub(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // it takes room and harms nothing
+		}
+	}
+	work, end, err := backup.Scratch(dir)
+	if err != nil {
+		return dir, func() {}
+	}
+	return work, func() { _ = end() }
 }
 
 func judgeDatabase(d databaseFacts) finding {
