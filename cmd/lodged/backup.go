@@ -93,12 +93,22 @@ func (b *backupTool) create() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// Without a schedule nobody else does it, and before it is when room may lack.
+			sweepPlace(cmd, p, s.HostID, cfg.Now())
 			m, err := backup.Make(cmd.Context(), p, s)
 			if err != nil {
 				return err
 			}
 			return b.print(cmd.OutOrStdout(), m, func(w io.Writer) { show(w, m) })
 		},
+	}
+}
+
+// sweepPlace removes what killed backups have left there. It is by the way: what
+// cannot be removed is said, and is no reason to fail.
+func sweepPlace(cmd *cobra.Command, p backup.Place, hostID string, now time.Time) {
+	if _, err := p.Sweep(cmd.Context(), hostID, now); err != nil && cmd.Context().Err() == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "lodged: %s\n", sentence(plainly(fmt.Errorf("remove what killed backups have left: %w", err))))
 	}
 }
 
@@ -218,7 +228,7 @@ func (b *backupTool) delete() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete BACKUP", Aliases: []string{"rm"}, Short: "Delete a backup", Example: "  lodged backup delete 20261122T120000000Z-0b9a7c31", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, p, err := b.open(cmd)
+			cfg, p, err := b.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -227,6 +237,9 @@ func (b *backupTool) delete() *cobra.Command {
 			}
 			if err := p.Delete(cmd.Context(), args[0]); err != nil {
 				return err
+			}
+			if hostID, err := cfg.HostID(); err == nil {
+				sweepPlace(cmd, p, hostID, cfg.Now())
 			}
 			return b.print(cmd.OutOrStdout(), map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "The backup %s is deleted.\n", args[0]) })
 		},
