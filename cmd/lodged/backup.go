@@ -344,7 +344,8 @@ func (b *backupTool) report() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return b.print(cmd.OutOrStdout(), aftermathJSON(a), func(w io.Writer) { writeAftermath(w, a) })
+			h := askHolders(cmd.Context(), cfg, a.Orphans)
+			return b.print(cmd.OutOrStdout(), aftermathJSON(a, h), func(w io.Writer) { writeAftermath(w, a, h) })
 		},
 	}
 }

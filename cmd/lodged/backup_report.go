@@ -26,6 +26,7 @@ type orphanJSON struct {
 	NetworkID string           `json:"network_id,omitempty"`
 	Address   string           `json:"address,omitempty"`
 	Path      string           `json:"path,omitempty"`
+	GuestID   string           `json:"guest_id,omitempty"` // whose volume, seed or port it is on the host
 	FoundAt   time.Time        `json:"found_at"`
 }
 
@@ -40,9 +41,11 @@ type restoreJSON struct {
 type aftermath struct {
 	Restore *restoreJSON `json:"restore"` // null: there was none
 	Orphans []orphanJSON `json:"orphans"`
+	// Unpaired is why no guest_id is known; "" when libvirt was asked.
+	Unpaired string `json:"unpaired,omitempty"`
 }
 
-func aftermathJSON(a daemon.Aftermath) aftermath {
+func aftermathJSON(a daemon.Aftermath, h holders) aftermath {
 	out := aftermath{Orphans: []orphanJSON{}}
 	if r := a.Restore; a.Found {
 		out.Restore = &restoreJSON{BackupID: r.BackupID, TakenAt: r.TakenAt, RestoredAt: r.RestoredAt, Report: r.Report}
@@ -50,8 +53,11 @@ func aftermathJSON(a daemon.Aftermath) aftermath {
 			out.Restore.AdoptedAt = &r.AdoptedAt
 		}
 	}
+	if h.err != nil {
+		out.Unpaired = plain(h.err)
+	}
 	for _, o := range a.Orphans {
-		j := orphanJSON{Kind: o.Kind, ID: o.ID, State: o.State, NetworkID: o.NetworkID, Path: o.Path, FoundAt: o.FoundAt}
+		j := orphanJSON{Kind: o.Kind, ID: o.ID, State: o.State, NetworkID: o.NetworkID, Path: o.Path, GuestID: h.of(o), FoundAt: o.FoundAt}
 		if o.Address.IsValid() {
 			j.Address = o.Address.String()
 		}
@@ -60,7 +66,7 @@ func aftermathJSON(a daemon.Aftermath) aftermath {
 	return out
 }
 
-func writeAftermath(w io.Writer, a daemon.Aftermath) {
+func writeAftermath(w io.Writer, a daemon.Aftermath, h holders) {
 	r := a.Restore
 	switch {
 	case !a.Found:
@@ -85,7 +91,7 @@ func writeAftermath(w io.Writer, a daemon.Aftermath) {
 			fmt.Fprintf(w, "Image\t%s is not on the host: put it back into disks/, or import it again and delete this one\n", id)
 		}
 	}
-	for _, o := range a.Orphans {
+	for _, o := range byGuest(a.Orphans, h) {
 		more := ""
 		switch {
 		case o.State != "":
@@ -95,7 +101,16 @@ func writeAftermath(w io.Writer, a daemon.Aftermath) {
 		case o.Path != "":
 			more = ", " + o.Path
 		}
+		switch guest := h.of(o); {
+		case guest != "":
+			more += ", of guest " + guest
+		case held(o.Kind) && h.err == nil:
+			more += ", of no guest"
+		}
 		fmt.Fprintf(w, "Unknown\t%s %s%s\n", o.Kind, o.ID, more)
+	}
+	if h.err != nil {
+		fmt.Fprintf(w, "\twhich guest has what is not known, for libvirt could not be asked: %s\n", plain(h.err))
 	}
 	if len(a.Orphans) > 0 {
 		fmt.Fprintln(w, "\tlodge leaves what it does not know alone; the runbook in docs/operations.md says what you can do")
