@@ -139,6 +139,7 @@ func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err 
 	if err != nil {
 		return m, err
 	}
+	written := lastWritten(from, info)
 	if err := store.Copy(ctx, from, to); err != nil {
 		return m, err
 	}
@@ -147,7 +148,7 @@ func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err 
 		err = fmt.Errorf("%s is not a database of lodge", from)
 	}
 	// The file may have been put together just now, from what is much older.
-	taken := info.ModTime()
+	taken := written
 	if !f.At.IsZero() && f.At.Before(taken) {
 		taken = f.At
 	}
@@ -155,6 +156,16 @@ func copyDatabase(ctx context.Context, from, to string) (m backup.Manifest, err 
 		ID: filepath.Base(from), TakenAt: taken.UTC(), Schema: f.Schema, Instances: f.Instances,
 		Files: []backup.File{{Name: backup.Database, Size: info.Size()}},
 	}, err
+}
+
+// lastWritten is when something was last put into a database file or its log, where
+// the newest commits are.
+func lastWritten(path string, info fs.FileInfo) time.Time {
+	at := info.ModTime()
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 && log.ModTime().After(at) {
+		at = log.ModTime()
+	}
+	return at
 }
 
 // setAside moves what has a name in the data dir to the folder of what was there.
