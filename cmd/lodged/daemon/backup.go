@@ -139,6 +139,12 @@ func JudgeDatabase(ctx context.Context, path string) (wrong []string, f backup.F
 // noSpace is an error of SQLite on a full disk.
 type noSpace struct{ error }
 
+// Error says it once: what ends a copy says again what its step has said.
+func (n noSpace) Error() string {
+	first, _, _ := strings.Cut(n.error.Error(), "\n")
+	return first
+}
+
 func (n noSpace) Unwrap() error        { return n.error }
 func (n noSpace) Is(target error) bool { return target == unix.ENOSPC }
 

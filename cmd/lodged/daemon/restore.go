@@ -255,9 +255,9 @@ type Aftermath struct {
 func ReadAftermath(ctx context.Context, cfg Config) (a Aftermath, err error) {
 	work, done, err := backup.Scratch(cfg.DataDir)
 	if err != nil {
-		return a, err
+		return a, backup.Blame(cfg.DataDir, err)
 	}
-	defer func() { err = errors.Join(err, done()) }()
+	defer func() { err = errors.Join(backup.Blame(cfg.DataDir, ofSQLite(err)), done()) }()
 	copied := filepath.Join(work, backup.Database)
 	if err := store.Copy(ctx, cfg.database(), copied); err != nil {
 		return a, err
