@@ -63,8 +63,8 @@ func (f folder) Manifest(_ context.Context, id string) (Manifest, error) {
 }
 
 func (f folder) Put(_ context.Context, id string, write func(io.Writer) (Manifest, error)) (err error) {
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder of backups: %w", err)
+	if err := f.make(); err != nil {
+		return err
 	}
 	part := filepath.Join(f.dir, partPrefix+id)
 	if err := os.Mkdir(part, 0o700); err != nil {
@@ -106,6 +106,23 @@ func (f folder) Put(_ context.Context, id string, write func(io.Writer) (Manifes
 		return fmt.Errorf("end a backup: %w", err)
 	}
 	return syncDir(f.dir)
+}
+
+// make makes the folder where there is none, and none above it: what is not there is
+// a disk that is not mounted, more likely, and what is written in its place is lost
+// with this one.
+func (f folder) make() error {
+	if _, err := os.Stat(f.dir); err == nil {
+		return nil
+	}
+	err := os.Mkdir(f.dir, 0o700)
+	switch {
+	case err == nil || errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return cloud.Wrap(cloud.CodeNotFound, err, "The folder for backups %s is not there, and neither is the one that it is in; mount its disk, or make that folder.", f.dir)
+	}
+	return fmt.Errorf("make the folder of backups: %w", err)
 }
 
 func (f folder) Open(_ context.Context, m Manifest) (io.ReadCloser, error) {
