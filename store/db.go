@@ -90,7 +90,8 @@ type DB struct {
 func Open(path string) (*DB, error) { return OpenWith(path, Options{}) }
 
 // OpenWith is Open with options. A file of an older lodge is copied beside itself
-// first, as PATH.before-NNNN; the newest three of such copies stay.
+// first, as PATH.before-NNNN; the newest three of such copies stay. One whose upgrade
+// was killed half way keeps the copy that it has.
 func OpenWith(path string, o Options) (*DB, error) { return openWith(path, o, true) }
 
 func openWith(path string, o Options, keep bool) (*DB, error) {

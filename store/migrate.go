@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -227,29 +228,59 @@ func migrate(w *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range migrations() {
-		if err := apply(w, m); err != nil {
+	missing, err := lacks(reads{db: w, ctx: context.Background()})
+	if err != nil {
+		return err
+	}
+	for i, m := range missing {
+		if err := apply(w, m, i == len(missing)-1); err != nil {
 			return fmt.Errorf("migration %s: %w", m.name, err)
 		}
 	}
 	return nil
 }
 
-func apply(w *sql.DB, m migration) error {
-	t, err := w.Begin()
+// lacks are the migrations that a database has not had.
+func lacks(s source) (out []migration, err error) {
+	versions, err := collect(s, func(rows *sql.Rows) (v int, err error) { return v, rows.Scan(&v) }, `SELECT version FROM schema_migrations`)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range migrations() {
+		if !slices.Contains(versions, m.version) {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+func apply(w *sql.DB, m migration, last bool) error {
+	st, err := w.Begin()
 	if err != nil {
 		return err
 	}
-	defer t.Rollback()
+	defer st.Rollback()
+	t := &tx{sql: st, ctx: context.Background()}
 	var done int
-	if err := t.QueryRow(`SELECT COUNT(*) FROM schema_migrations WHERE version = ?`, m.version).Scan(&done); err != nil || done > 0 {
+	if err := t.row(`SELECT COUNT(*) FROM schema_migrations WHERE version = ?`, m.version).Scan(&done); err != nil || done > 0 {
 		return err
 	}
-	if _, err := t.Exec(m.sql); err != nil {
+	from, err := underWay(t)
+	if err != nil {
 		return err
 	}
-	if _, err := t.Exec(`INSERT INTO schema_migrations (version, name) VALUES (?, ?)`, m.version, m.name); err != nil {
+	if from == 0 {
+		from = m.version
+	}
+	if _, err := t.exec(m.sql); err != nil {
 		return err
 	}
-	return t.Commit()
+	if _, err := t.exec(`INSERT INTO schema_migrations (version, name) VALUES (?, ?)`, m.version, m.name); err != nil {
+		return err
+	}
+	if err := t.markUpgrade(from, m.version, last); err != nil {
+		return err
+	}
+	atStatement()
+	return st.Commit()
 }

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(actsPath); path != "" {
 		actUntilKilled(path)
 	}
+	if path := os.Getenv(upgradesPath); path != "" {
+		upgradeUntilKilled(path)
+	}
 	if path := os.Getenv(closesPath); path != "" {
 		closeUntilKilled(path)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // copiesKept is how many copies from before upgrades stay.
@@ -16,7 +17,8 @@ const copiesKept = 3
 
 // keepCopy copies a file that is about to be migrated, so that the lodge that
 // wrote it can go on with the copy. It is named for the first migration that the
-// copy lacks.
+// copy lacks. An upgrade that a kill has ended half way goes on with the copy that
+// it has: no lodge can go on with a level between.
 func keepCopy(ctx context.Context, abs string) error {
 	info, err := os.Stat(abs)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
@@ -29,7 +31,17 @@ func keepCopy(ctx context.Context, abs string) error {
 	if err != nil || next == 0 {
 		return err
 	}
-	kept := fmt.Sprintf("%s.before-%04d", abs, next)
+	from, err := begunAt(ctx, abs)
+	if err != nil {
+		return err
+	}
+	if from == migrations()[0].version {
+		return nil // no lodge has worked with it yet
+	}
+	if _, err := os.Stat(copyName(abs, from)); from > 0 && err == nil {
+		return nil
+	}
+	kept := copyName(abs, next)
 	part := kept + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -40,16 +52,44 @@ func keepCopy(ctx context.Context, abs string) error {
 	if err := os.Rename(part, kept); err != nil {
 		return fmt.Errorf("keep a copy before the upgrade: %w", err)
 	}
+	if err := syncFile(filepath.Dir(kept)); err != nil {
+		return fmt.Errorf("keep a copy before the upgrade: %w", err)
+	}
+	return removeOldCopies(abs, kept)
+}
+
+// copyName is where the copy is that lacks the migration and those behind it.
+func copyName(abs string, first int) string { return fmt.Sprintf("%s.before-%04d", abs, first) }
+
+// removeOldCopies leaves the newest, the one that was just made among them. The
+// number of a copy says nothing of its age: somebody may have gone back.
+func removeOldCopies(abs, kept string) error {
 	all, err := filepath.Glob(globbed(abs) + ".before-[0-9][0-9][0-9][0-9]")
 	if err != nil {
 		return err
 	}
-	slices.Sort(all)
-	for len(all) > copiesKept {
-		if err := os.Remove(all[0]); err != nil {
+	type aged struct {
+		path string
+		at   time.Time
+	}
+	var others []aged
+	for _, path := range all {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return fmt.Errorf("look at an old copy: %w", err)
+		}
+		if path != kept {
+			others = append(others, aged{path, info.ModTime()})
+		}
+	}
+	slices.SortStableFunc(others, func(a, b aged) int { return b.at.Compare(a.at) })
+	for i, o := range others {
+		if i < copiesKept-1 {
+			continue
+		}
+		if err := os.Remove(o.path); err != nil {
 			return fmt.Errorf("remove an old copy: %w", err)
 		}
-		all = all[1:]
 	}
 	return nil
 }
