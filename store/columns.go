@@ -143,9 +143,9 @@ func collect[T any](s source, scan func(*sql.Rows) (T, error), query string, arg
 	defer rows.Close()
 	out := []T{}
 	for rows.Next() {
-		v, err := scan(rows)
+		v, err := scan(rows.Rows)
 		if err != nil {
-			if l, ok := s.(ledger); ok && l.wrong.note(rows, v, err) {
+			if l, ok := s.(ledger); ok && l.wrong.note(rows.Rows, v, err) {
 				continue
 			}
 			return nil, err

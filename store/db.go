@@ -75,6 +75,9 @@ type DB struct {
 	// be written, and that Ready has not yet seen the end of that.
 	refused atomic.Bool
 
+	// damage is what reads and changes have met of it.
+	damage damage
+
 	identities *identities
 	operations *operationBell
 	events     *eventBell
@@ -100,6 +103,14 @@ func openWith(path string, o Options, keep bool) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
+	d, err := openAt(abs, o, keep)
+	if err != nil {
+		return nil, Refusal(abs, err)
+	}
+	return d, nil
+}
+
+func openAt(abs string, o Options, keep bool) (_ *DB, err error) {
 	if err := inspect(abs); err != nil {
 		return nil, err
 	}

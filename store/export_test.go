@@ -14,6 +14,13 @@ func LimitPages(t *testing.T, d *DB) {
 	}
 }
 
+// CheckNoFile opens files of any size as those that are too big to be read through.
+func CheckNoFile(t *testing.T) {
+	was := quickCheckLimit
+	quickCheckLimit = 0
+	t.Cleanup(func() { quickCheckLimit = was })
+}
+
 // WriteByReader tries to write through the pool of readers.
 func WriteByReader(d *DB) error {
 	_, err := d.reader.Exec(`DELETE FROM flavor`)

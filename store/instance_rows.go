@@ -110,7 +110,7 @@ func readInstances(s source, out map[string]*known, query string, args ...any) e
 	defer rows.Close()
 	for rows.Next() {
 		var r instanceRow
-		if err := r.scan(rows); err != nil {
+		if err := r.scan(rows.Rows); err != nil {
 			return err
 		}
 		k := out[r.instance.ID]

@@ -16,16 +16,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
 // quickCheckLimit is the size in bytes up to which a file is read through when
-// it is opened; beyond it the check would delay the start too much.
-const quickCheckLimit = 64 << 20
+// it is opened; beyond it the check would delay the start too much, and what is
+// damaged is seen when it is read.
+var quickCheckLimit int64 = 64 << 20
 
 type migration struct {
 	version int
@@ -210,10 +209,8 @@ func (d damaged) Error() string { return string(d) }
 
 // unreadable says what to do about a file that SQLite cannot read.
 func unreadable(abs string, err error) error {
-	var se sqlite3.Error
-	var d damaged
-	if errors.As(err, &d) || (errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)) {
-		return fmt.Errorf("The database %s is damaged or is not a SQLite file; restore a backup, or move it away to start anew: %w", abs, err)
+	if Damaged(err) {
+		return damagedFile(abs, err)
 	}
 	return fmt.Errorf("database %s: %w", abs, err)
 }

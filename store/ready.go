@@ -19,14 +19,18 @@ import (
 const readyRoom = 1 << 20
 
 // Ready returns nil when the store takes writes. Returns CodeUnavailable when
-// the writer is held for too long or the file cannot be written, CodeDiskFull
-// when there is no space.
+// the writer is held for too long or the file cannot be written, and when a read
+// or a change has met damage in it; CodeDiskFull when there is no space.
 //
 // An empty change costs no write, and finds no full disk. So once a change was
 // refused, Ready tries one that is written, until that is taken.
 func (d *DB) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.opts.BusyTimeout)
 	defer cancel()
+	if d.damage.seen.Load() {
+		return cloud.Wrap(cloud.CodeUnavailable, damaged("a read or a change met damage"),
+			"The database of lodge is damaged; restore a backup with `lodged backup restore latest --replace`. `lodged --check` says what of it is broken.")
+	}
 	refused := d.refused.Load()
 	err := d.write(ctx, time.Time{}, cloud.Caller{}, "ready", func(t *tx) error {
 		if !refused {

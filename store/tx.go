@@ -47,16 +47,17 @@ func notBefore(at time.Time, floor int64) time.Time {
 
 // source is where rows are read from: a transaction or the pool of readers.
 type source interface {
-	rows(query string, args ...any) (*sql.Rows, error)
-	row(query string, args ...any) *sql.Row
+	rows(query string, args ...any) (lines, error)
+	row(query string, args ...any) line
 }
 
-func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
-	return t.sql.QueryContext(t.ctx, query, args...)
+func (t *tx) rows(query string, args ...any) (lines, error) {
+	rows, err := t.sql.QueryContext(t.ctx, query, args...)
+	return lines{rows, nil}, err // write has the error in the end
 }
 
-func (t *tx) row(query string, args ...any) *sql.Row {
-	return t.sql.QueryRowContext(t.ctx, query, args...)
+func (t *tx) row(query string, args ...any) line {
+	return line{t.sql.QueryRowContext(t.ctx, query, args...), nil}
 }
 
 // atStatement is called before every statement that writes and before every
@@ -99,6 +100,7 @@ func (d *DB) write(ctx context.Context, now time.Time, c cloud.Caller, what stri
 		if refusesWrites(err) {
 			d.refused.Store(true)
 		}
+		d.damage.note(err)
 	}()
 	conn, err := d.writer.Conn(ctx)
 	if err != nil {
@@ -164,18 +166,21 @@ func (d *DB) commit(ctx context.Context, st *sql.Tx) (err error) {
 type reads struct {
 	db  *sql.DB
 	ctx context.Context
+	met *damage // nil: nobody asks
 }
 
 func (d *DB) read(ctx context.Context) reads {
-	return reads{db: d.reader, ctx: context.WithoutCancel(ctx)}
+	return reads{db: d.reader, ctx: context.WithoutCancel(ctx), met: &d.damage}
 }
 
-func (r reads) rows(query string, args ...any) (*sql.Rows, error) {
-	return r.db.QueryContext(r.ctx, query, args...)
+func (r reads) rows(query string, args ...any) (lines, error) {
+	rows, err := r.db.QueryContext(r.ctx, query, args...)
+	r.met.note(err)
+	return lines{rows, r.met}, err
 }
 
-func (r reads) row(query string, args ...any) *sql.Row {
-	return r.db.QueryRowContext(r.ctx, query, args...)
+func (r reads) row(query string, args ...any) line {
+	return line{r.db.QueryRowContext(r.ctx, query, args...), r.met}
 }
 
 // fail gives err the code that the client shall see. What is a *cloud.Error
@@ -198,6 +203,8 @@ func fail(what string, err error) error {
 			return cloud.Wrap(cloud.CodeDiskFull, cause, "The disk that holds lodge's database is full, so nothing was changed; free some space and try again.")
 		case sqlite3.ErrBusy, sqlite3.ErrLocked:
 			return cloud.Wrap(cloud.CodeUnavailable, cause, "The database is busy and nothing was changed; try again.")
+		case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
+			return cloud.Wrap(cloud.CodeUnavailable, cause, damagedSentence)
 		case sqlite3.ErrReadonly, sqlite3.ErrIoErr, sqlite3.ErrCantOpen, sqlite3.ErrNomem, sqlite3.ErrPerm:
 			return cloud.Wrap(cloud.CodeUnavailable, cause, "The database cannot be written or read now; the log of lodged has the cause.")
 		}

@@ -15,7 +15,9 @@ func (d *DB) ReadLedger(ctx context.Context, f func(cloud.Ledger) error) error {
 		return fail("read ledger", err)
 	}
 	defer st.Rollback() // it has changed nothing
-	return fail("read ledger", f(ledger{st, ctx, &strange{told: map[string]bool{}}}))
+	err = f(ledger{st, ctx, &strange{told: map[string]bool{}}})
+	d.damage.note(err)
+	return fail("read ledger", err)
 }
 
 // ledger is a cloud.Ledger on one read transaction.
@@ -25,12 +27,13 @@ type ledger struct {
 	wrong *strange // rows that are no rows of lodge; nil: the first one is an error
 }
 
-func (l ledger) rows(query string, args ...any) (*sql.Rows, error) {
-	return l.sql.QueryContext(l.ctx, query, args...)
+func (l ledger) rows(query string, args ...any) (lines, error) {
+	rows, err := l.sql.QueryContext(l.ctx, query, args...)
+	return lines{rows, nil}, err
 }
 
-func (l ledger) row(query string, args ...any) *sql.Row {
-	return l.sql.QueryRowContext(l.ctx, query, args...)
+func (l ledger) row(query string, args ...any) line {
+	return line{l.sql.QueryRowContext(l.ctx, query, args...), nil}
 }
 
 func (l ledger) Intervals(f func(cloud.Interval) error) error {
@@ -248,9 +251,9 @@ func each[T any](s source, scan func(*sql.Rows) (T, error), f func(T) error, que
 	}
 	defer rows.Close()
 	for rows.Next() {
-		v, err := scan(rows)
+		v, err := scan(rows.Rows)
 		if err != nil {
-			if l, ok := s.(ledger); ok && l.wrong.note(rows, v, err) {
+			if l, ok := s.(ledger); ok && l.wrong.note(rows.Rows, v, err) {
 				continue
 			}
 			return err

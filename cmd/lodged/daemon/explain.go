@@ -5,17 +5,21 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"lodge/store"
 )
 
 // startRoom is what a start needs on the disk, in bytes: less is a full one.
 const startRoom = 1 << 20
 
-// explained says what is wrong with the file system when that is why lodged does
-// not start: the error alone names some file, or what SQLite makes of it. Once
+// explained says what is wrong with the database or the file system when that is why
+// lodged does not start: the error alone names some file, or what SQLite makes of it. Once
 // the directory is this lodged's, the state of its file system is reason enough.
 func explained(dir string, err error, ours bool) error {
+	err = store.Refusal(filepath.Join(dir, "lodge.db"), err)
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
 		return err
