@@ -154,12 +154,18 @@ func Missing(ctx context.Context, path string) (out []Migration, err error) {
 	return out, nil
 }
 
-// Rehearse runs the migrations of a file on a copy of it in dir and checks what
-// comes out. The file is not changed; the copy is removed.
+// Rehearse reads a file through, runs the migrations that it lacks on a copy of it
+// in dir and checks what comes out. The file is not changed; the copy is removed.
+// What is wrong with the file itself is returned without a migration.
 func Rehearse(ctx context.Context, path, dir string) (ran []Migration, wrong []string, err error) {
-	if ran, err = Missing(ctx, path); err != nil || len(ran) == 0 {
+	missing, err := Missing(ctx, path)
+	if err != nil {
 		return nil, nil, err
 	}
+	if wrong, err = Check(ctx, path); err != nil || len(wrong) > 0 || len(missing) == 0 {
+		return nil, wrong, err
+	}
+	ran = missing
 	tmp, err := os.MkdirTemp(dir, ".lodge-rehearse-")
 	if err != nil {
 		return ran, nil, err

@@ -21,11 +21,11 @@ type databaseFacts struct {
 	lost   error // why a start would be refused without a look into it
 	size   int64
 	ran    []store.Migration // by a start of this lodged, tried on a copy
-	wrong  []string          // what the copy then had
+	wrong  []string          // what the copy then had; without a migration the file itself
 	err    error
 }
 
-// probeDatabase tries the migrations of a start on a copy.
+// probeDatabase reads the database through and tries the migrations of a start on a copy.
 func probeDatabase(ctx context.Context, dir string) databaseFacts {
 	d := databaseFacts{path: filepath.Join(dir, "lodge.db"), lost: daemon.Refusal(dir)}
 	if d.lost != nil {
@@ -79,6 +79,8 @@ func judgeDatabase(d databaseFacts) finding {
 		return fail(fmt.Sprintf("The upgrade of a copy of the database failed: %s", sentence(d.err)), "Stay with the lodged that you have; the database is as it was. Free some space, or report this.")
 	case d.err != nil:
 		return fail(sentence(d.err), "Nothing was changed. When the data dir or its space fails too, mend that first; `lodged backup restore` brings a backup back.")
+	case len(d.wrong) > 0 && len(names) == 0:
+		return fail(fmt.Sprintf("The database %s is damaged: %s.", d.path, d.wrong[0]), "Nothing was changed. Restore a backup: `lodged backup restore latest --replace`, with lodged stopped; guests run on.")
 	case len(d.wrong) > 0:
 		return fail(fmt.Sprintf("A copy of the database has faults after its upgrade: %s.", d.wrong[0]), "Stay with the lodged that you have; the database is as it was. Report this.")
 	case len(names) == 0:

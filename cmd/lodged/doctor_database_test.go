@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,8 +47,45 @@ func TestDoctorTriesTheUpgradeOnACopy(t *testing.T) {
 	if old.Level != levelOK || !strings.Contains(old.Found, "0015_schedule, 0016_export") {
 		t.Errorf("of an older one: %+v", old)
 	}
-	if f := judgeDatabase(databaseFacts{path: path, wrong: []string{"references: row 1"}}); f.Level != levelFail || !strings.Contains(f.Do, "Stay with") {
+	if f := judgeDatabase(databaseFacts{path: path, ran: []store.Migration{{Version: 16, Name: "0016_export"}}, wrong: []string{"references: row 1"}}); f.Level != levelFail || !strings.Contains(f.Do, "Stay with") {
 		t.Errorf("of one whose upgrade breaks: %+v", f)
+	}
+}
+
+// What a start meets, or somebody who asks for what is lost, doctor meets: it reads
+// all of the file.
+func TestDoctorFindsDamageInADatabaseThatIsUpToDate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lodge.db")
+	db, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite3", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leaf int64
+	if err := errors.Join(raw.QueryRow(`SELECT rootpage FROM sqlite_master WHERE name = 'event'`).Scan(&leaf), raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(b[(leaf-1)*4096:leaf*4096], bytes.Repeat([]byte{0x5a}, 4096))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := judgeDatabase(probeDatabase(context.Background(), dir))
+	if f.Level != levelFail || !strings.Contains(f.Found, "The database "+path+" is damaged") || !strings.Contains(strings.ToLower(f.Found+f.Do), "restore a backup") {
+		t.Errorf("got %+v", f)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("the file was changed, %v", err)
 	}
 }
 
