@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,37 @@ func TestEveryProblemHasARunbook(t *testing.T) {
 		if !strings.Contains(first, "`"+string(code)+"`") {
 			t.Errorf("the problem %s has no line in the runbook", code)
 		}
+	}
+}
+
+// A code that is given to an object and is no problem's code would have no line in
+// the runbook, and nobody would see it.
+func TestEveryCodeThatIsGivenToAProblemIsAProblemsCode(t *testing.T) {
+	errs, err := os.ReadFile("cloud/errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(Code\w+)\s+Code = "(\w+)"`).FindAllStringSubmatch(string(errs), -1) {
+		codes[m[1]] = m[2]
+	}
+	given := regexp.MustCompile(`cloud\.Problem\{Code: cloud\.(Code\w+)`)
+	found := 0
+	err = filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, m := range given.FindAllStringSubmatch(string(b), -1) {
+			found++
+			if !slices.Contains(cloud.ProblemCodes(), cloud.Code(codes[m[1]])) {
+				t.Errorf("%s gives %s to a problem, and cloud.ProblemCodes does not have it", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Fatalf("%d places give a code to a problem, %v", found, err)
 	}
 }
 

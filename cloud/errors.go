@@ -80,7 +80,7 @@ func Codes() []Code {
 // place in the runbook, docs/operations.md.
 func ProblemCodes() []Code {
 	return []Code{
-		CodeHypervisor, CodeTimeout, CodeStorage, CodeDiskFull, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
+		CodeHypervisor, CodeClockStepped, CodeTimeout, CodeStorage, CodeDiskFull, CodeNetwork, CodeGuestFailed, CodeGuestCrashed,
 		CodeGuestPaused, CodeGuestForeign, CodeDiskMissing, CodeDiskReplaced, CodeInUse, CodeURLFailed, CodeURLRefused, CodeChecksum,
 		CodeImageFormat, CodeImageUnsafe, CodeImageTooBig, CodeImageTruncated, CodeImportCanceled, CodeInternal,
 	}
