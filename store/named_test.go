@@ -2,16 +2,18 @@ package store_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"lodge/cloud"
+	"lodge/store"
 )
 
 // A change that is taken while the files are away would be gone with the process.
 func TestNothingIsWrittenToFilesThatWereTakenAway(t *testing.T) {
 	for _, tail := range []string{"", "-wal"} {
 		w := newWorld(t)
-		w.create("before")
+		before := w.create("before")
 		path := w.path + tail
 		if err := os.Rename(path, path+".away"); err != nil {
 			t.Fatal(err)
@@ -38,6 +40,17 @@ func TestNothingIsWrittenToFilesThatWereTakenAway(t *testing.T) {
 		if err := w.Ready(ctx); err != nil {
 			t.Errorf("%q is back: %v", tail, err)
 		}
-		w.create("after")
+		after := w.create("after")
+		// Another process sees both: they are in the files that the names lead to.
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		w.must(store.Copy(ctx, w.path, copied))
+		other, err := store.Open(copied)
+		w.must(err)
+		for _, want := range []cloud.Instance{before, after} {
+			if got, err := other.Instance(ctx, operator, want.ID); err != nil || got.Name != want.Name {
+				t.Errorf("%q was away: %s is %+v, %v", tail, want.Name, got, err)
+			}
+		}
+		w.must(other.Close())
 	}
 }

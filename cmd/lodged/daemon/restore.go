@@ -22,6 +22,10 @@ import (
 // nothing has been.
 const restoring = "restoring"
 
+// atRestoreStep is called before each change of the data dir; tests end the process
+// there.
+var atRestoreStep = func() {}
+
 // Restored is what a restore has done.
 type Restored struct {
 	Manifest backup.Manifest `json:"manifest"`
@@ -80,6 +84,7 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	if age := now.Sub(m.TakenAt); age >= 0 {
 		r.Age = age.Round(time.Second).String()
 	}
+	atRestoreStep()
 	aside, err := begin(cfg, "replaced-"+now.UTC().Format("20060102T150405.000Z"))
 	if err != nil {
 		return r, err
@@ -107,9 +112,11 @@ func Restore(ctx context.Context, cfg Config, o Origin, replace bool) (r Restore
 	if os.Remove(aside) != nil { // it is empty where nothing was there before
 		r.Aside = aside
 	}
+	atRestoreStep()
 	if err := errors.Join(syncFolder(cfg.DataDir), os.Remove(cfg.path(restoring)), syncFolder(cfg.DataDir)); err != nil {
 		return r, fmt.Errorf("end the restore: %w", err)
 	}
+	atRestoreStep()
 	return r, nil
 }
 
@@ -182,6 +189,7 @@ func setAside(cfg Config, name, aside string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("move aside what was there: %w", err)
 	}
+	atRestoreStep()
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("move aside what was there: %w", err)
 	}
@@ -196,6 +204,7 @@ func putInPlace(cfg Config, work, name, aside string, r *Restored) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("restore %s: %w", name, err)
 	}
+	atRestoreStep()
 	if err := os.Rename(filepath.Join(work, filepath.FromSlash(name)), to); err != nil {
 		return fmt.Errorf("restore %s: %w", name, err)
 	}

@@ -305,7 +305,7 @@ func TestARestoreThatWasKilledIsRunAgain(t *testing.T) {
 	if _, err := Restore(ctx, cfg, Origin{Place: p, Manifest: m}, false); err != nil {
 		t.Fatal(err)
 	}
-	// As a kill right before the last file leaves it.
+	// As a kill right before the last file leaves it; real ones are in restore_kill_test.go.
 	if _, err := begin(cfg, "replaced-by-the-killed"); err != nil {
 		t.Fatal(err)
 	}
