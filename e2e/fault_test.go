@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,6 +157,47 @@ func TestAFullDiskIsSaidCleanedAndRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.settled(id, "running")
+	l.pausedForSpace(fill)
+}
+
+// pausedForSpace has a guest write more than there is room for: it is paused, says so,
+// and goes on where it was when there is space.
+func (l *lab) pausedForSpace(fill string) {
+	l.t.Helper()
+	id := l.tiny("writer")
+	address, pid := l.address(id), l.qemu(id)
+	l.sshWait("root", address, "true", time.Minute)
+	_ = exec.Command("dd", "if=/dev/zero", "of="+fill, "bs=1M").Run() // ends with the disk full
+	wrote := make(chan string, 1)
+	go func() {
+		out, ok := l.ssh("root", address, "dd if=/dev/urandom of=/dev/vda bs=1M seek=700 count=16 conv=fsync 2>&1 && echo all of it")
+		wrote <- fmt.Sprint(ok, " ", out)
+	}()
+	l.eventually(30*time.Second, "it is paused", func() bool { return problemCode(l.instance(id)) == "guest_paused" })
+	if s := l.virsh("domstate", "--reason", "lodge-"+id); !strings.Contains(s, "paused") || !strings.Contains(s, "I/O error") {
+		l.t.Errorf("the guest is %s", s)
+	}
+	select {
+	case out := <-wrote:
+		l.t.Errorf("the guest went on: %s", out)
+	default:
+	}
+	if err := os.Remove(fill); err != nil {
+		l.t.Fatal(err)
+	}
+	l.settled(id, "running")
+	l.eventually(30*time.Second, "it has no problem", func() bool { return problemCode(l.instance(id)) == "" })
+	select {
+	case out := <-wrote:
+		if !strings.Contains(out, "all of it") {
+			l.t.Errorf("the guest's write ended with: %s", out)
+		}
+	case <-time.After(time.Minute):
+		l.t.Error("the guest's write did not end")
+	}
+	if now := l.qemu(id); now != pid {
+		l.t.Errorf("it was process %d and is %d", pid, now)
+	}
 }
 
 // disk makes a raw file that looks like a disk.

@@ -81,13 +81,29 @@ func TestAGuestCanBeStoppedWhateverElseIsWrong(t *testing.T) {
 	}
 	l.call("POST", "/v1/instances/"+id+"/stop", map[string]any{"force": true})
 	l.eventually(30*time.Second, "it is off", func() bool { return l.virsh("domstate", "lodge-"+id) == "shut off" })
+	// A start that is asked for meanwhile makes no empty disk: it would be the guest's.
+	if a := l.call("POST", "/v1/instances/"+id+"/start", nil); a.status != 202 {
+		t.Fatalf("start: %d %v", a.status, a.body)
+	}
+	asked := time.Now()
+	l.eventually(time.Minute, "it was looked at again", func() bool { return l.heartbeat().After(asked.Add(3 * time.Second)) })
+	if i := l.instance(id); problemCode(i) != "disk_missing" || i["state"] == "running" {
+		t.Errorf("asked to start without its disk it is %v with the problem %v", i["state"], i["problem"])
+	}
+	if s := l.virsh("domstate", "lodge-"+id); s != "shut off" {
+		t.Errorf("the guest is %s", s)
+	}
+	back := 0
 	for _, f := range files {
 		if _, err := os.Stat(f + ".away"); err == nil {
-			if err := os.Rename(f+".away", f); err != nil {
-				t.Fatal(err)
+			if err := os.Link(f+".away", f); err != nil { // it would not replace another
+				t.Fatalf("something was made in the place of the disk: %v", err)
 			}
+			back++
 		}
 	}
-	l.call("POST", "/v1/instances/"+id+"/start", nil)
+	if back != 1 {
+		t.Fatalf("%d disks were away", back)
+	}
 	l.settled(id, "running")
 }
