@@ -115,6 +115,7 @@ func judgeWhole(ctx context.Context, path string) (wrong []string, f backup.Fact
 		wrong, err = store.Check(ctx, path)
 	}
 	if newer && err == nil && len(wrong) == 0 {
+		//lint:ignore ST1005 It is a sentence for whoever verifies a backup.
 		err = backup.Unjudged{Err: fmt.Errorf("The database %s has schema version %d and this lodge knows versions up to %d; its bytes and references are whole, and for more use the lodge that made it or a newer one. Nothing was changed.", path, facts.Schema, known)}
 	}
 	return wrong, factsOf(facts), ofSQLite(err)

@@ -41,7 +41,7 @@ func restoreUntilKilled(words []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := backup.Find(context.Background(), p, "latest")
+	m, err := backup.Find(context.Background(), p, "latest", "")
 	if err != nil {
 		return err
 	}
