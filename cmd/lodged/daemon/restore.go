@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -220,8 +221,8 @@ func there(path string) bool {
 // begin says in the data dir that a restore puts things into place, and makes the
 // folder for what is there. One that was killed before has one already.
 func begin(cfg Config, name string) (aside string, err error) {
-	if kept, err := os.ReadFile(cfg.path(restoring)); err == nil && there(cfg.path(filepath.Base(string(kept)))) && len(kept) > 0 {
-		return cfg.path(filepath.Base(string(kept))), nil
+	if kept, err := keptIn(cfg); err == nil && kept != "" && there(kept) {
+		return kept, nil
 	}
 	if err := errors.Join(writeWhole(cfg.path(restoring), name), syncFolder(cfg.DataDir)); err != nil {
 		return "", err
@@ -240,14 +241,21 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// keptIn is the folder that a restore which has begun keeps things in; "" when its
+// mark does not say so.
+func keptIn(cfg Config) (string, error) {
+	name, err := os.ReadFile(cfg.path(restoring))
+	if err != nil || !strings.HasPrefix(string(name), "replaced-") || filepath.Base(string(name)) != string(name) {
+		return "", err
+	}
+	return cfg.path(string(name)), nil
+}
+
 // refuseHalfRestore keeps a daemon from a data dir that a restore has not
 // finished. One that was killed before it moved anything has changed nothing.
 func refuseHalfRestore(cfg Config) error {
-	kept, err := os.ReadFile(cfg.path(restoring))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil && len(kept) > 0 && !there(cfg.path(filepath.Base(string(kept)))) {
+	kept, err := keptIn(cfg)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && kept != "" && !there(kept) {
 		return nil
 	}
 	return fmt.Errorf("a restore was begun in %s and did not end; run `lodged backup restore` again", cfg.DataDir)
