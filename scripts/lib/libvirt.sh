@@ -81,11 +81,27 @@ libvirt_up_by_hand() {
 	libvirt_alive virtlogd virtlogd || libvirt_spawn virtlogd virtlogd
 	# Guests leave libvirtd's process tree, and a first process that does not reap them leaves zombies,
 	# for which libvirtd waits 10 s and more. tini -s takes them in.
-	libvirt_alive libvirtd tini || libvirt_spawn libvirtd tini -s -- libvirtd
+	local conf=()
+	mapfile -t conf < <(libvirt_conf_without_bus)
+	libvirt_alive libvirtd tini || libvirt_spawn libvirtd tini -s -- libvirtd "${conf[@]}"
 	libvirt_wait libvirt_alive libvirtd tini && return
 	libvirt_say "no answer from qemu:///system; the end of $libvirt_dir/libvirtd.log:"
 	tail -n 20 "$libvirt_dir/virtlogd.log" "$libvirt_dir/libvirtd.log" >&2 || true
 	return 1
+}
+
+# libvirt_conf_without_bus prints libvirtd's arguments for where polkit cannot be asked who may come in,
+# for there is no system bus: the group libvirt may then, as Debian's rule for polkit has it. Where
+# somebody has written down who may, that holds.
+libvirt_conf_without_bus() {
+	local etc=/etc/libvirt/libvirtd.conf
+	[ ! -S /run/dbus/system_bus_socket ] || return 0
+	! grep -qE '^[[:space:]]*(auth_unix_rw|unix_sock_rw_perms|unix_sock_group)[[:space:]]*=' "$etc" 2>/dev/null || return 0
+	{
+		cat "$etc" 2>/dev/null || true
+		printf '\n%s\n' 'unix_sock_group = "libvirt"' 'unix_sock_rw_perms = "0770"' 'auth_unix_ro = "none"' 'auth_unix_rw = "none"'
+	} >"$libvirt_dir/libvirtd.conf"
+	printf '%s\n' --config "$libvirt_dir/libvirtd.conf"
 }
 
 # libvirt_spawn NAME COMMAND... starts a daemon that outlives the caller and holds none of its files:
